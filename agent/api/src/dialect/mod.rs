@@ -1,0 +1,3 @@
+//! The outward APIs.
+
+pub mod native;

@@ -1,0 +1,10 @@
+//! Listeners, authentication and the API dialects over the engine.
+//!
+//! The frame (this folder) knows connections, accounts, limits, health and metrics; each dialect (a folder in `dialect/`) knows one
+//! outward API. A dialect imports no other dialect and decides no legality.
+
+#![forbid(unsafe_code)]
+
+pub mod accounts;
+pub mod context;
+pub mod dialect;

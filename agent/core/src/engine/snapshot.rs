@@ -1,0 +1,59 @@
+//! What readers see: one immutable picture of the node.
+
+use crate::model::{
+    HostCapabilities, HostFacts, HostSettings, Image, Job, Network, PoolSpace, Specification, Timestamp, UsagePoint, Vm, Volume,
+};
+use crate::port::ConnectionState;
+use imbl::OrdMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// One immutable picture of the node. Taking it costs one atomic load; maps share structure between pictures.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Every VM, unmanaged ones included.
+    pub vms: OrdMap<Uuid, Arc<Vm>>,
+    /// Every disk of ours.
+    pub volumes: OrdMap<Uuid, Arc<Volume>>,
+    /// Every image.
+    pub images: OrdMap<Uuid, Arc<Image>>,
+    /// Every cpu and memory shape.
+    pub specifications: OrdMap<Uuid, Arc<Specification>>,
+    /// Every network.
+    pub networks: OrdMap<Uuid, Arc<Network>>,
+    /// Jobs that have not ended.
+    pub open_jobs: OrdMap<Uuid, Arc<Job>>,
+    /// Addresses seen in DHCP leases, by VM; a NIC's reserved address stands in the NIC itself.
+    pub leased_addresses: OrdMap<crate::model::MacAddress, Ipv4Addr>,
+    /// Last usage point per running VM.
+    pub vm_usage: OrdMap<Uuid, Arc<UsagePoint>>,
+    /// Last usage point of the host.
+    pub host_usage: Option<Arc<UsagePoint>>,
+    /// Facts from the hypervisor; absent until it was reached once.
+    pub capabilities: Option<Arc<HostCapabilities>>,
+    /// Facts from the kernel.
+    pub facts: Arc<HostFacts>,
+    /// What the operator set.
+    pub settings: Arc<HostSettings>,
+    /// Space of our pools.
+    pub pools: Arc<Vec<PoolSpace>>,
+    /// Whether the hypervisor answers.
+    pub connection: ConnectionState,
+    /// Start of this run of the daemon.
+    pub daemon_start_time: Timestamp,
+    /// Grows by one with every change of the picture.
+    pub generation: u64,
+}
+
+impl Snapshot {
+    /// The address shown for a NIC: its reservation, else its lease.
+    pub fn address_of(&self, nic: &crate::model::Nic) -> Option<Ipv4Addr> {
+        nic.ip_address.or_else(|| self.leased_addresses.get(&nic.mac_address).copied())
+    }
+
+    /// The node's identity; nil until the hypervisor was reached once.
+    pub fn host_uuid(&self) -> Uuid {
+        self.capabilities.as_ref().map_or(Uuid::nil(), |c| c.host_uuid)
+    }
+}

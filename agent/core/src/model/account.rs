@@ -1,0 +1,92 @@
+//! Who may ask for what.
+
+use super::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The only tenant of a node; every object belongs to it.
+pub const DEFAULT_TENANT_UUID: Uuid = Uuid::from_u128(0x7d5a_2f1e_0000_4000_8000_0000_0000_0001);
+/// Name of [`DEFAULT_TENANT_UUID`].
+pub const DEFAULT_TENANT_NAME: &str = "default";
+
+/// What an account may do. Ordered: a later role may do all that an earlier one may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Reads everything, changes nothing.
+    Reader,
+    /// Changes VMs and what belongs to them.
+    Operator,
+    /// Everything, accounts and host settings included.
+    Admin,
+}
+
+/// A person or a controller that may log in.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Account {
+    /// Identity.
+    pub user_uuid: Uuid,
+    /// Log-in name, unique.
+    pub user_name: String,
+    /// What it may do.
+    pub role: Role,
+    /// PHC string of `argon2id(sha512_hex(password))`: one store serves clients that send plain and clients that send hashed passwords.
+    pub password_hash: String,
+    /// When it was made.
+    pub create_time: Timestamp,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("user_name", &self.user_name).field("role", &self.role).finish_non_exhaustive()
+    }
+}
+
+/// A session token as stored: only its hash, bound to one dialect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// Hexadecimal SHA-256 of the token.
+    pub token_hash: String,
+    /// Whose it is.
+    pub user_uuid: Uuid,
+    /// The dialect it was issued by, the only one it is valid in.
+    pub dialect: String,
+    /// When it was issued.
+    pub create_time: Timestamp,
+    /// When it stops being valid.
+    pub expire_time: Timestamp,
+}
+
+/// Who asks: carried by every change into its job, its log lines and the operation log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    /// Account, nil for callers known by unix peer credentials.
+    pub user_uuid: Uuid,
+    /// Account name, or `uid:N` for peer credentials.
+    pub user_name: String,
+    /// What it may do.
+    pub role: Role,
+    /// The tenant it works in.
+    pub tenant_uuid: Uuid,
+    /// Which outward API the request came through.
+    pub dialect: String,
+    /// Network address, or `unix`.
+    pub client_address: String,
+    /// Stands in the response, the log lines, the job and the operation log.
+    pub request_id: String,
+}
+
+impl Caller {
+    /// The daemon itself, for changes nobody asked for over an API.
+    pub fn system() -> Self {
+        Self {
+            user_uuid: Uuid::nil(),
+            user_name: "hvnoded".into(),
+            role: Role::Admin,
+            tenant_uuid: DEFAULT_TENANT_UUID,
+            dialect: "internal".into(),
+            client_address: "internal".into(),
+            request_id: String::new(),
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Virtual machines: as asked for ([`VmRecord`]), as libvirt has them ([`ObservedVm`]), and both together ([`Vm`]).
+
+use super::{Job, MacAddress, Named, Nic, PowerState, StateReason, Timestamp, VmStatus};
+use crate::error::ErrorRecord;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Firmware a VM boots with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Firmware {
+    /// SeaBIOS.
+    #[default]
+    Bios,
+    /// OVMF or AAVMF.
+    Uefi,
+}
+
+/// What a VM boots from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum BootSource {
+    /// Its root disk.
+    Disk,
+    /// An optical disc; a root disk may exist beside it.
+    Iso {
+        /// Absolute path of the disc image.
+        path: String,
+    },
+    /// A kernel given to QEMU directly; a root disk may exist beside it.
+    Kernel {
+        /// Absolute path of the kernel.
+        kernel_path: String,
+        /// Absolute path of the initial RAM disk.
+        initrd_path: Option<String>,
+        /// Kernel command line.
+        command_line: String,
+    },
+}
+
+/// How the node came to manage a VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VmOrigin {
+    /// Created through this node.
+    Created,
+    /// Record rebuilt from the metadata in its libvirt definition after the store was lost.
+    Rebuilt,
+    /// Taken over from somebody else.
+    Adopted,
+}
+
+/// Where a record is in its own life, apart from what libvirt says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VmPhase {
+    /// The create job has not ended.
+    Creating,
+    /// Created.
+    Ready,
+    /// The delete job has not ended.
+    Deleting,
+}
+
+/// A VM as asked for and stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VmRecord {
+    /// Identity; also libvirt's domain uuid.
+    pub vm_uuid: Uuid,
+    /// Name, unique on this node.
+    pub vm_name: String,
+    /// Name of the libvirt domain: the VM's name when it was created, or that with part of the uuid if it was taken.
+    pub domain_name: String,
+    /// Free text.
+    pub description: String,
+    /// Virtual processors.
+    pub cpu_cores: u32,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// Shape it was made from.
+    pub specification: Option<Named>,
+    /// Image it was made from.
+    pub image: Option<Named>,
+    /// Tenant.
+    pub tenant_uuid: Uuid,
+    /// Who created it.
+    pub user_name: String,
+    /// What it boots from.
+    pub boot: BootSource,
+    /// Firmware.
+    pub firmware: Firmware,
+    /// `x86_64`, `aarch64`, …
+    pub architecture: String,
+    /// Start with the host.
+    pub auto_start: bool,
+    /// Refuses delete and stop while set.
+    pub locked: bool,
+    /// Disks in device order; the rest of each is in its `Volume`.
+    pub volumes: Vec<Uuid>,
+    /// NICs in device order.
+    pub nics: Vec<Nic>,
+    /// The caller's own key-value pairs.
+    pub metadata: BTreeMap<String, String>,
+    /// How it came to be ours.
+    pub origin: VmOrigin,
+    /// Where the record is in its life.
+    pub phase: VmPhase,
+    /// When it was asked for.
+    pub create_time: Timestamp,
+    /// Last change through an API.
+    pub update_time: Timestamp,
+    /// Last time it was started.
+    pub start_time: Option<Timestamp>,
+    /// Why it is in state `error`, if it is.
+    pub error: Option<ErrorRecord>,
+}
+
+/// A disk of a domain as libvirt has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedDisk {
+    /// `vda`, `sda`, …
+    pub device: String,
+    /// `virtio`, `sata`, …
+    pub bus: String,
+    /// `disk` or `cdrom`.
+    pub kind: String,
+    /// File or block device, empty for an empty drive.
+    pub path: String,
+    /// `qcow2`, `raw`, …
+    pub format: String,
+}
+
+/// A NIC of a domain as libvirt has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedNic {
+    /// Its address.
+    pub mac_address: MacAddress,
+    /// libvirt network or host bridge.
+    pub source: String,
+    /// Tap device on the host while running.
+    pub target_device: Option<String>,
+    /// Device model.
+    pub model: String,
+}
+
+/// What we write into a domain's definition so that a lost store can be rebuilt from libvirt alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DomainMetadata {
+    /// The record as it was when last written.
+    pub record: VmRecord,
+}
+
+/// A domain as libvirt has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObservedVm {
+    /// Identity.
+    pub vm_uuid: Uuid,
+    /// Domain name.
+    pub domain_name: String,
+    /// What it does.
+    pub power: PowerState,
+    /// Why.
+    pub reason: StateReason,
+    /// False for a domain that vanishes when it stops.
+    pub is_persistent: bool,
+    /// libvirt's own autostart flag.
+    pub auto_start: bool,
+    /// Virtual processors.
+    pub cpu_cores: u32,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// `x86_64`, …
+    pub architecture: String,
+    /// Firmware.
+    pub firmware: Firmware,
+    /// Disks in definition order.
+    pub disks: Vec<ObservedDisk>,
+    /// NICs in definition order.
+    pub nics: Vec<ObservedNic>,
+    /// Our metadata, if the definition carries readable one.
+    pub metadata: Option<Box<DomainMetadata>>,
+    /// True if the definition carries our metadata element but we cannot read it.
+    pub metadata_is_broken: bool,
+}
+
+/// Whose a VM is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Management {
+    /// Created, rebuilt or adopted by this node.
+    Managed,
+    /// Somebody else's: listed, readable, never changed.
+    Unmanaged,
+    /// Ours but contradictory: shown, left alone.
+    Quarantined,
+}
+
+/// How far the observed part of an answer can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Freshness {
+    /// Read from libvirt within the re-listing period or told by an event since.
+    Fresh,
+    /// Last good value; libvirt has not confirmed it since.
+    Stale,
+    /// Never read.
+    Unavailable,
+}
+
+/// A VM as readers see it: record, observation and running job together.
+#[derive(Debug, Clone)]
+pub struct Vm {
+    /// What was asked for; absent for an unmanaged VM.
+    pub record: Option<Arc<VmRecord>>,
+    /// What libvirt has; absent before the definition and after an outside undefine.
+    pub observed: Option<Arc<ObservedVm>>,
+    /// Whose it is.
+    pub management: Management,
+    /// The one state shown everywhere, from the table in `vm_state`.
+    pub status: VmStatus,
+    /// Why it is in that state.
+    pub reason: StateReason,
+    /// The change in flight.
+    pub job: Option<Arc<Job>>,
+    /// When `observed` was read.
+    pub observed_time: Timestamp,
+    /// How far `observed` can be trusted.
+    pub freshness: Freshness,
+}
+
+impl Vm {
+    /// Identity. Every VM has a record or an observation.
+    pub fn uuid(&self) -> Uuid {
+        match (&self.record, &self.observed) {
+            (Some(record), _) => record.vm_uuid,
+            (None, Some(observed)) => observed.vm_uuid,
+            (None, None) => Uuid::nil(),
+        }
+    }
+
+    /// The name people know it by.
+    pub fn name(&self) -> &str {
+        match (&self.record, &self.observed) {
+            (Some(record), _) => &record.vm_name,
+            (None, Some(observed)) => &observed.domain_name,
+            (None, None) => "",
+        }
+    }
+}

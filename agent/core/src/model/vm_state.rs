@@ -1,0 +1,298 @@
+//! The one state table of VMs.
+//!
+//! ```text
+//!                    create                start
+//!   (nothing) ──▶ creating ──▶ stopped ◀──────────▶ starting ──▶ running ◀─▶ paused
+//!                                 ▲  ▲    stop / guest poweroff      │ │  pausing, resuming
+//!                      resizing ◀─┘  └────────── stopping ◀──────────┘ └─▶ rebooting
+//!   crashed: QEMU died           error: record and libvirt contradict each other
+//!   unknown: libvirt not reached yet            deleting ──▶ (nothing)
+//! ```
+//! A transitional state is never stored: it is the running job seen through [`status_of`].
+
+use super::{VerbKind, VmPhase};
+use serde::{Deserialize, Serialize};
+
+/// What the hypervisor says a domain does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PowerState {
+    /// Its processors run.
+    Running,
+    /// Its processors are held.
+    Paused,
+    /// A guest shutdown is in progress.
+    ShuttingDown,
+    /// Not running.
+    Off,
+    /// Not running because QEMU died.
+    Crashed,
+    /// Not running, its memory saved to disk.
+    Saved,
+}
+
+/// Why a VM is in its state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateReason {
+    /// Not known.
+    Unknown,
+    /// A change through this node.
+    Requested,
+    /// Started outside this node, or before it.
+    Booted,
+    /// The guest powered itself off.
+    GuestShutdown,
+    /// The guest's kernel panicked.
+    GuestPanic,
+    /// Somebody outside this node destroyed it.
+    DestroyedOutside,
+    /// Somebody outside this node paused it.
+    PausedOutside,
+    /// The QEMU process died.
+    QemuDied,
+    /// QEMU could not be started.
+    StartFailed,
+    /// A disk write failed and QEMU stopped the processors.
+    IoError,
+    /// The watchdog device fired.
+    Watchdog,
+    /// Moved away or being moved.
+    Migration,
+    /// Saved to disk.
+    Saved,
+    /// The daemon of the hypervisor lost it.
+    HypervisorRestart,
+    /// Our record has no domain in libvirt.
+    DomainMissing,
+    /// Domain and record contradict each other.
+    Contradiction,
+}
+
+impl StateReason {
+    /// The word in APIs and events.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Requested => "requested",
+            Self::Booted => "booted",
+            Self::GuestShutdown => "guest_shutdown",
+            Self::GuestPanic => "guest_panic",
+            Self::DestroyedOutside => "destroyed_outside",
+            Self::PausedOutside => "paused_outside",
+            Self::QemuDied => "qemu_died",
+            Self::StartFailed => "start_failed",
+            Self::IoError => "io_error",
+            Self::Watchdog => "watchdog",
+            Self::Migration => "migration",
+            Self::Saved => "saved",
+            Self::HypervisorRestart => "hypervisor_restart",
+            Self::DomainMissing => "domain_missing",
+            Self::Contradiction => "contradiction",
+        }
+    }
+}
+
+/// The state every dialect translates from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VmStatus {
+    /// Being made.
+    Creating,
+    /// Off.
+    Stopped,
+    /// Being started.
+    Starting,
+    /// On.
+    Running,
+    /// Being stopped.
+    Stopping,
+    /// Being rebooted or reset.
+    Rebooting,
+    /// Being paused.
+    Pausing,
+    /// Processors held.
+    Paused,
+    /// Being resumed.
+    Resuming,
+    /// Saved to disk.
+    Suspended,
+    /// Being resized.
+    Resizing,
+    /// Being deleted.
+    Deleting,
+    /// Deleted, in the trash.
+    Deleted,
+    /// QEMU died.
+    Crashed,
+    /// Needs a person.
+    Error,
+    /// libvirt has not been reached yet.
+    Unknown,
+}
+
+impl VmStatus {
+    /// Every state.
+    pub const ALL: [Self; 16] = [
+        Self::Creating,
+        Self::Stopped,
+        Self::Starting,
+        Self::Running,
+        Self::Stopping,
+        Self::Rebooting,
+        Self::Pausing,
+        Self::Paused,
+        Self::Resuming,
+        Self::Suspended,
+        Self::Resizing,
+        Self::Deleting,
+        Self::Deleted,
+        Self::Crashed,
+        Self::Error,
+        Self::Unknown,
+    ];
+
+    /// The word in the native API, in events and in metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Stopped => "stopped",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Rebooting => "rebooting",
+            Self::Pausing => "pausing",
+            Self::Paused => "paused",
+            Self::Resuming => "resuming",
+            Self::Suspended => "suspended",
+            Self::Resizing => "resizing",
+            Self::Deleting => "deleting",
+            Self::Deleted => "deleted",
+            Self::Crashed => "crashed",
+            Self::Error => "error",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The Chinese word, for messages.
+    pub fn word_cn(self) -> &'static str {
+        match self {
+            Self::Creating => "创建中",
+            Self::Stopped => "已停止",
+            Self::Starting => "启动中",
+            Self::Running => "运行中",
+            Self::Stopping => "停止中",
+            Self::Rebooting => "重启中",
+            Self::Pausing => "暂停中",
+            Self::Paused => "已暂停",
+            Self::Resuming => "恢复中",
+            Self::Suspended => "已挂起",
+            Self::Resizing => "调整规格中",
+            Self::Deleting => "删除中",
+            Self::Deleted => "已删除",
+            Self::Crashed => "已崩溃",
+            Self::Error => "错误",
+            Self::Unknown => "未知",
+        }
+    }
+}
+
+/// The state of a VM from what is known: the running job first, then the hypervisor, then the record's own phase.
+pub fn status_of(job: Option<VerbKind>, power: Option<PowerState>, phase: Option<VmPhase>, is_contradictory: bool) -> VmStatus {
+    let settled = match power {
+        Some(PowerState::Running) => VmStatus::Running,
+        Some(PowerState::Paused) => VmStatus::Paused,
+        Some(PowerState::ShuttingDown) => VmStatus::Stopping,
+        Some(PowerState::Off) => VmStatus::Stopped,
+        Some(PowerState::Crashed) => VmStatus::Crashed,
+        Some(PowerState::Saved) => VmStatus::Suspended,
+        None => match phase {
+            Some(VmPhase::Creating) => VmStatus::Creating,
+            Some(VmPhase::Deleting) => VmStatus::Deleting,
+            _ => VmStatus::Unknown,
+        },
+    };
+    match job {
+        Some(VerbKind::CreateVm) => VmStatus::Creating,
+        Some(VerbKind::StartVm) => VmStatus::Starting,
+        Some(VerbKind::StopVm) => VmStatus::Stopping,
+        Some(VerbKind::RebootVm | VerbKind::ResetVm) => VmStatus::Rebooting,
+        Some(VerbKind::PauseVm) => VmStatus::Pausing,
+        Some(VerbKind::ResumeVm) => VmStatus::Resuming,
+        Some(VerbKind::ResizeVm) => VmStatus::Resizing,
+        Some(VerbKind::DeleteVm) => VmStatus::Deleting,
+        _ if is_contradictory => VmStatus::Error,
+        _ => settled,
+    }
+}
+
+/// What the table says about a verb in a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Do it.
+    Allowed,
+    /// It is so already: succeed without doing anything.
+    AlreadySo,
+    /// Not in this state.
+    Refused,
+}
+
+/// Which verbs are legal in which settled state. Transitional states never reach this table: the queue rules answer "busy" first.
+pub fn verdict(verb: VerbKind, status: VmStatus) -> Verdict {
+    use Verdict::{Allowed, AlreadySo, Refused};
+    use VmStatus as S;
+    match (verb, status) {
+        (VerbKind::StartVm, S::Stopped | S::Crashed | S::Suspended) => Allowed,
+        (VerbKind::StopVm, S::Running | S::Paused | S::Stopping | S::Suspended) => Allowed,
+        (VerbKind::RebootVm | VerbKind::ResetVm, S::Running) => Allowed,
+        (VerbKind::PauseVm, S::Running) => Allowed,
+        (VerbKind::ResumeVm, S::Paused) => Allowed,
+        (VerbKind::ResumeVm, S::Running) | (VerbKind::PauseVm, S::Paused) => AlreadySo,
+        (VerbKind::ResizeVm, S::Stopped | S::Crashed) => Allowed,
+        (VerbKind::UpdateVm, S::Stopped | S::Running | S::Paused | S::Crashed | S::Suspended | S::Stopping) => Allowed,
+        // A VM that lost its domain can still be deleted: that is how an operator gets out of `error`.
+        (VerbKind::DeleteVm, S::Creating | S::Deleted | S::Unknown) => Refused,
+        (VerbKind::DeleteVm, _) => Allowed,
+        _ => Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_running_job_decides_the_state_before_the_hypervisor_does() {
+        assert_eq!(status_of(Some(VerbKind::StopVm), Some(PowerState::Running), None, false), VmStatus::Stopping);
+        assert_eq!(status_of(None, Some(PowerState::Running), None, false), VmStatus::Running);
+        assert_eq!(status_of(Some(VerbKind::UpdateVm), Some(PowerState::Off), None, false), VmStatus::Stopped);
+    }
+
+    #[test]
+    fn a_vm_nobody_has_seen_is_unknown_and_not_stopped() {
+        assert_eq!(status_of(None, None, Some(VmPhase::Ready), false), VmStatus::Unknown);
+    }
+
+    #[test]
+    fn nothing_is_legal_on_a_vm_in_an_unknown_state() {
+        for verb in VerbKind::ALL {
+            assert_eq!(verdict(verb, VmStatus::Unknown), Verdict::Refused, "{verb:?}");
+        }
+    }
+
+    #[test]
+    fn a_vm_in_error_can_only_be_deleted() {
+        for verb in VerbKind::ALL {
+            let expected = if verb == VerbKind::DeleteVm { Verdict::Allowed } else { Verdict::Refused };
+            assert_eq!(verdict(verb, VmStatus::Error), expected, "{verb:?}");
+        }
+    }
+
+    #[test]
+    fn words_are_unique() {
+        let mut words: Vec<_> = VmStatus::ALL.iter().map(|s| s.word()).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), VmStatus::ALL.len());
+    }
+}

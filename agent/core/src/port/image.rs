@@ -1,0 +1,81 @@
+//! Getting image files onto the node and finding out what they are.
+
+use crate::Result;
+use crate::model::ImageFormat;
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use uuid::Uuid;
+
+/// Shared between a long transfer and whoever watches it.
+#[derive(Debug, Default)]
+pub struct TransferControl {
+    /// Bytes fetched so far.
+    pub done_bytes: AtomicU64,
+    /// Bytes expected, 0 while unknown.
+    pub total_bytes: AtomicU64,
+    /// Set to stop the transfer at its next chunk.
+    pub is_canceled: AtomicBool,
+}
+
+impl TransferControl {
+    /// 0-100, and 0 while the size is unknown.
+    pub fn percent(&self) -> u8 {
+        let total = self.total_bytes.load(Ordering::Relaxed);
+        if total == 0 {
+            return 0;
+        }
+        let done = self.done_bytes.load(Ordering::Relaxed).min(total);
+        u8::try_from(u128::from(done) * 100 / u128::from(total)).unwrap_or(100)
+    }
+}
+
+/// What to fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchRequest {
+    /// Names the partial file, so that a transfer can go on after a restart.
+    pub image_uuid: Uuid,
+    /// `file:`, `http:` or `https:`.
+    pub url: String,
+    /// What the bytes are said to be.
+    pub format: ImageFormat,
+    /// `sha256:<hex>`, `sha512:<hex>` or bare hex; empty for no check.
+    pub checksum: String,
+    /// Absolute path the finished file gets, in the images pool's directory.
+    pub path: String,
+}
+
+/// A finished file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedImage {
+    /// Bytes of the file.
+    pub storage_bytes: u64,
+    /// Bytes of the disk a guest sees; the file's own for everything but disks.
+    pub virtual_bytes: u64,
+    /// `sha256:<hex>` of the file.
+    pub checksum: String,
+}
+
+/// Fetches image files, checks them, puts them in place.
+#[async_trait]
+pub trait ImageTransfer: Send + Sync + 'static {
+    /// Is the URL one that this node fetches from? Only looks at the text and the configuration (allowed schemes, allowed folders).
+    ///
+    /// # Errors
+    /// `ParameterInvalid` naming `url` and what is allowed.
+    fn check_url(&self, url: &str) -> Result<()>;
+
+    /// Fetches into a partial file beside `request.path`, resuming one that is there, checks size, checksum and format
+    /// (no backing file, no external data file, format as declared), syncs and renames it to `request.path`.
+    /// A file that already stands at `request.path` is checked and taken as it is.
+    ///
+    /// # Errors
+    /// `ImageDownloadFailed`, `ImageChecksumMismatch`, `ImageFormatInvalid`, `RepositoryFull`, `RequestTooLarge`, `JobCanceled`.
+    async fn fetch(&self, request: &FetchRequest, control: Arc<TransferControl>) -> Result<FetchedImage>;
+
+    /// Removes partial and finished file of an image, if there are any.
+    ///
+    /// # Errors
+    /// `Internal` where a file exists and cannot be removed.
+    async fn discard(&self, request: &FetchRequest) -> Result<()>;
+}

@@ -1,0 +1,1 @@
+//! The ImageTransfer port: fetches image files, checks them with qemu-img under limits

@@ -1,0 +1,1 @@
+//! The Hypervisor port on libvirt: connections, domain XML, storage, events

@@ -1,0 +1,1 @@
+//! Nothing to see here: the package exists for its integration tests.
