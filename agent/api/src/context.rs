@@ -1,6 +1,7 @@
 //! What every handler of every dialect is given: the engine, the accounts, and who is at the other end of the connection.
 
 use crate::accounts::Accounts;
+use hvnode_core::AgentError;
 use hvnode_core::engine::Engine;
 use std::sync::Arc;
 
@@ -40,3 +41,15 @@ pub struct Peer {
 /// The identity of one request; a request extension put there by the frame and echoed in every answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(pub String);
+
+/// What a dialect wants its result to be counted as, in place of the HTTP status: a response extension that a dialect may set.
+/// Dialects that answer HTTP 200 always put their own status number here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResultCode(pub u32);
+
+/// How a dialect words what goes wrong outside its handlers: a panic (`Internal`), overload (`TooManyRequests`), a request past its
+/// deadline (`Timeout`) or with a body that is too large (`RequestTooLarge`). The frame asks it for the whole answer.
+pub trait FrameErrors: Send + Sync + 'static {
+    /// The answer to a request that ended in `error`. Must not panic.
+    fn respond(&self, error: &AgentError, request_id: &str) -> axum::response::Response;
+}

@@ -6,5 +6,13 @@
 #![forbid(unsafe_code)]
 
 pub mod accounts;
+pub mod body;
 pub mod context;
 pub mod dialect;
+pub mod frame;
+pub mod health;
+pub mod listener;
+pub mod metrics;
+
+#[cfg(test)]
+mod test_support;

@@ -1,1 +1,32 @@
-//! The Hypervisor port on libvirt: connections, domain XML, storage, events
+//! The [`Hypervisor`](hvnode_core::port::Hypervisor) port on libvirt: connections, domain XML, storage, networks, events.
+//!
+//! ```text
+//!   hypervisor ── one thin method per port call ──▶ pool (bounded threads, deadlines) ──▶ domain, storage, network, console, sample
+//!        │                                            ▲ connections                         │ xml: typed out, tolerant in
+//!        └── link: connect, watch, reconnect ─────────┘                                     ▼
+//!               ▲ event: one loop thread, one bounded stream ◀── ffi: what the `virt` crate lacks or breaks
+//! ```
+//! Everything below `hypervisor` is plain blocking code that takes a connection; only `pool` knows threads and deadlines, only
+//! `link` knows that connections break, and only `ffi` is unsafe. Errors are told apart by libvirt's number, never by its words.
+
+mod capability;
+mod config;
+mod console;
+mod domain;
+mod event;
+mod fault;
+mod ffi;
+mod hypervisor;
+mod link;
+mod network;
+mod observe;
+mod pool;
+mod sample;
+mod state;
+mod storage;
+mod xml;
+
+pub use config::{DiskCache, Display, LibvirtConfig, PoolDirectories, VirtPreference};
+pub use hypervisor::LibvirtHypervisor;
+pub use pool::CallFigures;
+pub use xml::METADATA_NAMESPACE;

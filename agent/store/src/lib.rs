@@ -1,1 +1,19 @@
-//! The Store port on SQLite
+//! The Store port on SQLite.
+//!
+//! One file, WAL mode. A single writer thread gathers every commit that waits into one transaction and so one disk flush; each commit
+//! is a savepoint in it, so that a bad one spoils no other. Two reader threads answer lists and look-ups. Objects are JSON documents
+//! beside the few columns that lists filter and sort by. Only adapters of this crate know SQL.
+
+mod encode;
+mod error;
+mod query;
+mod reader;
+mod schema;
+mod store;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use store::SqliteStore;
+pub use writer::StoreStatistics;

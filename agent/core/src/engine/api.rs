@@ -1,14 +1,17 @@
 //! The engine's face: what dialects call.
 
-use super::Snapshot;
-use crate::Result;
-use crate::model::{Caller, Job, Operation};
-use crate::port::{DisplayAddress, JobFilter, Listing, OperationFilter, Page};
-use crate::verb::ChangeInput;
+use super::{Engine, accept};
+use crate::model::{Caller, Job, JobStatus, Operation, PowerState, Role, Snapshot};
+use crate::port::{ConnectionState, DisplayAddress, Durability, JobFilter, Listing, OperationFilter, Page, Write};
+use crate::verb::{Change, ChangeInput};
+use crate::{Result, at, fail};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
+
+/// Most bytes of a console log that are read at once.
+const CONSOLE_BYTES_MAX: u64 = 1 << 20;
 
 /// A change as a dialect hands it in.
 #[derive(Debug, Clone)]
@@ -36,94 +39,166 @@ pub struct Accepted {
     pub is_replay: bool,
 }
 
-/// Cheap to clone; all clones are the same engine.
-#[derive(Debug, Clone)]
-pub struct Engine {}
-
 impl Engine {
     /// The current picture of the node. Never blocks.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        unreachable!()
+        self.inner.world.load()
+    }
+
+    /// True until [`Engine::shutdown`] is called.
+    pub fn is_accepting(&self) -> bool {
+        !self.inner.is_stopping()
+    }
+
+    /// Waits until libvirt was reached and everything was read once. False if that took longer than `timeout`.
+    pub async fn wait_until_ready(&self, timeout: Duration) -> bool {
+        self.inner.world.wait_until(timeout, |snapshot| snapshot.connection == ConnectionState::Up).await
+    }
+
+    /// Waits until `is_so` holds of the picture, at most `timeout`. True if it does.
+    pub async fn wait_until(&self, timeout: Duration, is_so: impl FnMut(&Snapshot) -> bool) -> bool {
+        self.inner.world.wait_until(timeout, is_so).await
     }
 
     /// Accepts a change durably, or refuses it with a reason and changes nothing. Refusals are logged as operations too.
-    /// Checks, in order: role, fields, targets, locks, busy, state, names, capacity.
+    /// Checks, in order: role, idempotency key, busy, fields, targets, locks, state, names, capacity.
     ///
     /// # Errors
     /// Any code; the detail names the field and what would be right.
-    pub async fn submit(&self, _request: ChangeRequest) -> Result<Accepted> {
-        unreachable!()
+    pub async fn submit(&self, request: ChangeRequest) -> Result<Accepted> {
+        // A task of its own: a client that goes away must leave nothing half accepted.
+        let task = tokio::spawn(accept::submit(self.inner.clone(), request));
+        task.await.map_err(|e| fail!(Internal, "the request was not taken").caused_by(e))?.map_err(at!())
     }
 
     /// Waits until the job has ended or `timeout` is over and gives it as it is then.
     ///
     /// # Errors
     /// `JobNotExist`, `StoreFailed`.
-    pub async fn wait_for_job(&self, _job_uuid: Uuid, _timeout: Duration) -> Result<Arc<Job>> {
-        unreachable!()
+    pub async fn wait_for_job(&self, job_uuid: Uuid, timeout: Duration) -> Result<Arc<Job>> {
+        let receiver = self.inner.waiting.lock().get(&job_uuid).map(tokio::sync::watch::Sender::subscribe);
+        let Some(mut receiver) = receiver else { return self.job(job_uuid).await };
+        // However the wait ends, the last value sent is the job as it is.
+        let _ = tokio::time::timeout(timeout, receiver.wait_for(|job| job.status.is_ended())).await;
+        let job = receiver.borrow().clone();
+        Ok(job)
     }
 
     /// One job.
     ///
     /// # Errors
     /// `JobNotExist`, `StoreFailed`.
-    pub async fn job(&self, _job_uuid: Uuid) -> Result<Arc<Job>> {
-        unreachable!()
+    pub async fn job(&self, job_uuid: Uuid) -> Result<Arc<Job>> {
+        if let Some(job) = self.snapshot().open_jobs.get(&job_uuid) {
+            return Ok(job.clone());
+        }
+        self.inner.ports.store.job(job_uuid).await.map_err(at!())?.map(Arc::new).ok_or_else(|| fail!(JobNotExist))
     }
 
     /// Jobs, newest first unless asked otherwise.
     ///
     /// # Errors
     /// `StoreFailed`.
-    pub async fn list_jobs(&self, _filter: JobFilter, _page: Page) -> Result<Listing<Job>> {
-        unreachable!()
+    pub async fn list_jobs(&self, filter: JobFilter, page: Page) -> Result<Listing<Job>> {
+        self.inner.ports.store.list_jobs(filter, page).await.map_err(at!())
     }
 
     /// Asks a job to stop at its next safe point. `caller` must be operator.
     ///
     /// # Errors
     /// `PermissionDenied`, `JobNotExist`, `JobNotCancelable` (ended, or past the point).
-    pub async fn cancel_job(&self, _caller: &Caller, _job_uuid: Uuid) -> Result<Arc<Job>> {
-        unreachable!()
+    pub async fn cancel_job(&self, caller: &Caller, job_uuid: Uuid) -> Result<Arc<Job>> {
+        if caller.role < Role::Operator {
+            return Err(fail!(PermissionDenied, "changes need the role operator or admin"; "变更操作需要 operator 或 admin 角色"));
+        }
+        let job = self.job(job_uuid).await?;
+        if job.status.is_ended() {
+            return Err(fail!(JobNotCancelable));
+        }
+        // Whatever waits for its turn can be canceled; what runs only if its verb says so.
+        let is_cancelable = job.status == JobStatus::Queued || Change::from_job(&job)?.verb().is_cancelable();
+        let cancel = self.inner.lanes.lock().cancel_of(job_uuid);
+        match cancel {
+            Some(cancel) if is_cancelable => {
+                cancel.set();
+                Ok(job)
+            }
+            _ => Err(fail!(JobNotCancelable)),
+        }
     }
 
     /// Writes an operation row for a request that leads to no job (log-in, cancel, refused before it reached the engine, …).
     ///
     /// # Errors
     /// `StoreFailed`.
-    pub async fn record_operation(&self, _operation: Operation) -> Result<()> {
-        unreachable!()
+    pub async fn record_operation(&self, operation: Operation) -> Result<()> {
+        self.inner.ports.store.commit(vec![Write::PutOperation(Arc::new(operation))], Durability::Relaxed).await.map_err(at!())
     }
 
     /// One operation row.
     ///
     /// # Errors
     /// `OperationNotExist`, `StoreFailed`.
-    pub async fn operation(&self, _operation_uuid: Uuid) -> Result<Operation> {
-        unreachable!()
+    pub async fn operation(&self, operation_uuid: Uuid) -> Result<Operation> {
+        self.inner.ports.store.operation(operation_uuid).await.map_err(at!())?.ok_or_else(|| fail!(OperationNotExist))
     }
 
     /// Operation rows, newest first unless asked otherwise.
     ///
     /// # Errors
     /// `StoreFailed`.
-    pub async fn list_operations(&self, _filter: OperationFilter, _page: Page) -> Result<Listing<Operation>> {
-        unreachable!()
+    pub async fn list_operations(&self, filter: OperationFilter, page: Page) -> Result<Listing<Operation>> {
+        self.inner.ports.store.list_operations(filter, page).await.map_err(at!())
     }
 
     /// The last `line_count` lines of a VM's serial console (at most 1 MiB of them), not valid UTF-8 replaced.
     ///
     /// # Errors
     /// `VmNotExist`, `VmConsoleUnavailable`, `HypervisorUnavailable`.
-    pub async fn console_log(&self, _vm_uuid: Uuid, _line_count: usize) -> Result<String> {
-        unreachable!()
+    pub async fn console_log(&self, vm_uuid: Uuid, line_count: usize) -> Result<String> {
+        if !self.snapshot().vms.contains_key(&vm_uuid) {
+            return Err(fail!(VmNotExist));
+        }
+        let bytes = self.inner.ports.hypervisor.console_log(vm_uuid, CONSOLE_BYTES_MAX).await.map_err(at!())?;
+        Ok(last_lines(&String::from_utf8_lossy(&bytes), line_count).to_owned())
     }
 
     /// Where the screen of a running VM is.
     ///
     /// # Errors
     /// `VmNotExist`, `VmStateNotAllowed`, `VmConsoleUnavailable`, `HypervisorUnavailable`.
-    pub async fn display(&self, _vm_uuid: Uuid) -> Result<DisplayAddress> {
-        unreachable!()
+    pub async fn display(&self, vm_uuid: Uuid) -> Result<DisplayAddress> {
+        let snapshot = self.snapshot();
+        let vm = snapshot.vms.get(&vm_uuid).ok_or_else(|| fail!(VmNotExist))?;
+        let power = vm.observed.as_ref().map(|o| o.power);
+        if !matches!(power, Some(PowerState::Running | PowerState::Paused | PowerState::ShuttingDown)) {
+            let (word, word_cn) = (vm.status.word(), vm.status.word_cn());
+            return Err(fail!(VmStateNotAllowed, "{word}"; "{word_cn}"));
+        }
+        self.inner.ports.hypervisor.display(vm_uuid).await.map_err(at!())
+    }
+}
+
+/// The last `line_count` lines of a text; a last line without end counts too.
+fn last_lines(text: &str, line_count: usize) -> &str {
+    if line_count == 0 {
+        return "";
+    }
+    let body = text.strip_suffix('\n').unwrap_or(text);
+    let start = body.rmatch_indices('\n').nth(line_count - 1).map_or(0, |(at, _)| at + 1);
+    &text[start..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_lines;
+
+    #[test]
+    fn the_last_lines_are_counted_from_the_end() {
+        assert_eq!(last_lines("a\nb\nc\n", 2), "b\nc\n");
+        assert_eq!(last_lines("a\nb\nc", 1), "c");
+        assert_eq!(last_lines("a\n", 9), "a\n");
+        assert_eq!(last_lines("", 9), "");
+        assert_eq!(last_lines("a\nb", 0), "");
     }
 }

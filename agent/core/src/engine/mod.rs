@@ -1,7 +1,208 @@
-//! The engine: takes changes, journals and runs them, keeps the inventory that everybody reads.
+//! The engine: takes changes, journals and runs them, keeps the picture that everybody reads.
+//!
+//! ```text
+//!   dialect ─▶ submit ─▶ plan (pure) ─▶ one durable commit ─▶ lane of the resource ─▶ runner: steps, undo ─▶ one durable commit
+//!                                            │                                             │
+//!                                            ▼                                             ▼
+//!   readers ◀───────────────────────────── World: the current Snapshot ◀──────── observer: libvirt's events and listings
+//! ```
+//! Tasks: one per resource while it has a job (`runner`), one observer, one sampler, one for old rows (`housekeeping`).
 
+mod accept;
 mod api;
-mod snapshot;
+mod housekeeping;
+mod inventory;
+mod observer;
+mod queue;
+mod rebuild;
+mod recovery;
+mod runner;
+mod sampler;
+#[cfg(test)]
+mod tests;
+mod usage;
 
 pub use api::*;
-pub use snapshot::*;
+
+pub use crate::model::Snapshot;
+
+use crate::model::{ConnectionState, HostSettings, Job, Timestamp};
+use crate::port::{Clock, HostProbe, Hypervisor, ImageTransfer, Store, StoredState};
+use crate::verb::{VerbSettings, World};
+use crate::{Result, at};
+use parking_lot::Mutex;
+use queue::Lanes;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+use uuid::Uuid;
+
+/// How the engine behaves; the daemon fills it from its configuration.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Limits and defaults of verbs.
+    pub verb: VerbSettings,
+    /// What the operator set, where the store has nothing newer.
+    pub host: HostSettings,
+    /// Most jobs that have not ended.
+    pub jobs_open_max: usize,
+    /// Most steps at a time that are heavy on disks.
+    pub disk_steps_max: usize,
+    /// Most steps at a time that boot a guest.
+    pub start_steps_max: usize,
+    /// How often everything is read from libvirt again, events or not.
+    pub relist_interval: Duration,
+    /// How often networks, leases and pools are read.
+    pub network_interval: Duration,
+    /// How often usage is sampled.
+    pub sample_interval: Duration,
+    /// How long a repeated `request_uuid` gives the first answer.
+    pub idempotency_window: Duration,
+    /// How long ended jobs are kept.
+    pub job_retention: Duration,
+    /// How long operation rows are kept.
+    pub operation_retention: Duration,
+    /// How long an undo is tried while libvirt does not answer.
+    pub undo_patience: Duration,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            verb: VerbSettings::default(),
+            host: HostSettings { description: String::new(), cpu_ratio: 8.0, memory_ratio: 1.0, reserved_memory_bytes: 512 << 20 },
+            jobs_open_max: 1000,
+            disk_steps_max: 4,
+            start_steps_max: 8,
+            relist_interval: Duration::from_secs(60),
+            network_interval: Duration::from_secs(15),
+            sample_interval: Duration::from_secs(10),
+            idempotency_window: Duration::from_secs(24 * 3600),
+            job_retention: Duration::from_secs(30 * 24 * 3600),
+            operation_retention: Duration::from_secs(180 * 24 * 3600),
+            undo_patience: Duration::from_secs(600),
+        }
+    }
+}
+
+/// The outside, as the engine is given it.
+#[derive(Clone)]
+pub struct EnginePorts {
+    /// The hypervisor.
+    pub hypervisor: Arc<dyn Hypervisor>,
+    /// Durable storage.
+    pub store: Arc<dyn Store>,
+    /// Image transfer.
+    pub images: Arc<dyn ImageTransfer>,
+    /// The host's own counters.
+    pub probe: Arc<dyn HostProbe>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for EnginePorts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EnginePorts").finish_non_exhaustive()
+    }
+}
+
+/// Cheap to clone; all clones are the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+pub(crate) struct Inner {
+    world: Arc<World>,
+    ports: EnginePorts,
+    config: EngineConfig,
+    verb_settings: Arc<VerbSettings>,
+    /// Locked inside `World::update` where both are needed, never the other way round.
+    lanes: Mutex<Lanes>,
+    /// Jobs that have not ended, for those who wait for them.
+    waiting: Mutex<HashMap<Uuid, watch::Sender<Arc<Job>>>>,
+    /// Idempotency keys of requests being accepted right now.
+    keys: Mutex<HashMap<Uuid, watch::Receiver<()>>>,
+    /// Order of reads from libvirt: a read that began later wins over one that began earlier.
+    reads: Mutex<observer::ReadOrder>,
+    disk_slots: Semaphore,
+    start_slots: Semaphore,
+    stopping: watch::Sender<bool>,
+}
+
+impl Inner {
+    fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+}
+
+impl Engine {
+    /// Builds the picture from `stored`, takes up the jobs a former run left, and starts observing.
+    ///
+    /// # Errors
+    /// `Internal` where the host's own facts cannot be read.
+    pub async fn start(config: EngineConfig, ports: EnginePorts, stored: StoredState) -> Result<Self> {
+        let probe = ports.probe.clone();
+        let facts = tokio::task::spawn_blocking(move || probe.facts())
+            .await
+            .map_err(|e| crate::fail!(Internal, "reading the host's facts").caused_by(e))?
+            .map_err(at!())?;
+        let mut snapshot = Snapshot {
+            vms: imbl::OrdMap::new(),
+            volumes: stored.volumes.into_iter().map(|v| (v.volume_uuid, Arc::new(v))).collect(),
+            images: stored.images.into_iter().map(|i| (i.image_uuid, Arc::new(i))).collect(),
+            specifications: stored.specifications.into_iter().map(|s| (s.specification_uuid, Arc::new(s))).collect(),
+            networks: imbl::OrdMap::new(),
+            open_jobs: imbl::OrdMap::new(),
+            leased_addresses: imbl::OrdMap::new(),
+            vm_usage: imbl::OrdMap::new(),
+            host_usage: None,
+            capabilities: None,
+            facts: Arc::new(facts),
+            settings: Arc::new(stored.host_settings.unwrap_or_else(|| config.host.clone())),
+            pools: Arc::new(Vec::new()),
+            connection: ConnectionState::Connecting,
+            daemon_start_time: ports.clock.now(),
+            generation: 0,
+        };
+        for record in stored.vms {
+            inventory::apply(&mut snapshot, &crate::port::Write::PutVm(Arc::new(record)));
+        }
+        let inner = Arc::new(Inner {
+            world: Arc::new(World::new(snapshot)),
+            verb_settings: Arc::new(config.verb.clone()),
+            lanes: Mutex::new(Lanes::new(config.jobs_open_max)),
+            waiting: Mutex::new(HashMap::new()),
+            keys: Mutex::new(HashMap::new()),
+            reads: Mutex::new(observer::ReadOrder::default()),
+            disk_slots: Semaphore::new(config.disk_steps_max.max(1)),
+            start_slots: Semaphore::new(config.start_steps_max.max(1)),
+            stopping: watch::Sender::new(false),
+            ports,
+            config,
+        });
+        recovery::take_up(&inner, stored.open_jobs).await;
+        observer::spawn(&inner);
+        sampler::spawn(&inner);
+        housekeeping::spawn(&inner);
+        Ok(Self { inner })
+    }
+
+    /// Accepts nothing more and waits for the jobs that run, at most `deadline`. Jobs that are left go on at the next start.
+    /// True if none is left.
+    pub async fn shutdown(&self, deadline: Duration) -> bool {
+        self.inner.stopping.send_replace(true);
+        self.inner.world.wait_until(deadline, |snapshot| snapshot.open_jobs.is_empty()).await
+    }
+}

@@ -85,3 +85,14 @@ pub struct PoolSpace {
     /// Bytes free.
     pub available_bytes: u64,
 }
+
+/// Whether the hypervisor answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConnectionState {
+    /// Not reached yet since the daemon started.
+    Connecting,
+    /// Answers.
+    Up,
+    /// Does not answer; the text says why and is for people.
+    Down(String),
+}

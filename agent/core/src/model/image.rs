@@ -120,3 +120,29 @@ pub struct Specification {
     /// When it was made.
     pub create_time: Timestamp,
 }
+
+/// A URL as it may be shown and logged: without user, password, query and fragment, all of which may hold secrets.
+pub fn redact_url(url: &str) -> String {
+    let end = url.find(['?', '#']).unwrap_or(url.len());
+    let shown = &url[..end];
+    match shown.split_once("://") {
+        None => shown.to_owned(),
+        Some((scheme, rest)) => {
+            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+            format!("{scheme}://{host}{path}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shown_url_holds_no_credentials_and_no_signature() {
+        assert_eq!(redact_url("https://u:p@ss@host:8/a/b.qcow2?sig=1#x"), "https://host:8/a/b.qcow2");
+        assert_eq!(redact_url("file:///srv/a@b.img"), "file:///srv/a@b.img");
+        assert_eq!(redact_url("nonsense?x"), "nonsense");
+    }
+}

@@ -179,7 +179,7 @@ pub struct Job {
     pub resource: ResourceKey,
     /// Name of that, for people.
     pub resource_name: String,
-    /// The verb's planned input, secrets removed.
+    /// The verb's plan, until the job ends; then nothing, because a plan may hold a URL with credentials.
     pub input: Value,
     /// Who asked.
     pub caller: Caller,

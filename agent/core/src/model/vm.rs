@@ -1,6 +1,6 @@
 //! Virtual machines: as asked for ([`VmRecord`]), as libvirt has them ([`ObservedVm`]), and both together ([`Vm`]).
 
-use super::{Job, MacAddress, Named, Nic, PowerState, StateReason, Timestamp, VmStatus};
+use super::{Job, MacAddress, Named, Nic, PowerState, StateReason, Timestamp, VmStatus, status_of};
 use crate::error::ErrorRecord;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -228,9 +228,70 @@ pub struct Vm {
     pub observed_time: Timestamp,
     /// How far `observed` can be trusted.
     pub freshness: Freshness,
+    /// Guest reboots and resets seen by this run of the daemon.
+    pub reboot_count: u32,
 }
 
 impl Vm {
+    /// A VM of which only the record is known.
+    pub fn from_record(record: Arc<VmRecord>) -> Self {
+        let mut vm = Self {
+            record: Some(record),
+            observed: None,
+            management: Management::Managed,
+            status: VmStatus::Unknown,
+            reason: StateReason::Unknown,
+            job: None,
+            observed_time: Timestamp::default(),
+            freshness: Freshness::Unavailable,
+            reboot_count: 0,
+        };
+        vm.settle();
+        vm
+    }
+
+    /// A VM of which only libvirt's side is known.
+    pub fn from_observed(observed: Arc<ObservedVm>, now: Timestamp) -> Self {
+        let mut vm = Self {
+            record: None,
+            observed: Some(observed),
+            management: Management::Unmanaged,
+            status: VmStatus::Unknown,
+            reason: StateReason::Unknown,
+            job: None,
+            observed_time: now,
+            freshness: Freshness::Fresh,
+            reboot_count: 0,
+        };
+        vm.settle();
+        vm
+    }
+
+    /// Computes management, status and reason anew from record, observation and job. Called after every change of one of them.
+    pub fn settle(&mut self) {
+        let phase = self.record.as_ref().map(|r| r.phase);
+        let contradiction = self.contradiction();
+        self.management = match (&self.record, contradiction) {
+            (None, _) => Management::Unmanaged,
+            (Some(_), Some(StateReason::Contradiction)) => Management::Quarantined,
+            (Some(_), _) => Management::Managed,
+        };
+        self.status = status_of(self.job.as_ref().map(|j| j.verb), self.observed.as_ref().map(|o| o.power), phase, contradiction.is_some());
+        self.reason = contradiction.unwrap_or_else(|| self.observed.as_ref().map_or(StateReason::Unknown, |o| o.reason));
+    }
+
+    /// Why record and observation do not fit each other, if they do not. Never during a create or delete: then they differ by design.
+    fn contradiction(&self) -> Option<StateReason> {
+        let record = self.record.as_ref()?;
+        if record.phase != VmPhase::Ready || self.freshness == Freshness::Unavailable {
+            return None;
+        }
+        match &self.observed {
+            None => Some(StateReason::DomainMissing),
+            Some(observed) if observed.metadata_is_broken => Some(StateReason::Contradiction),
+            Some(_) => None,
+        }
+    }
     /// Identity. Every VM has a record or an observation.
     pub fn uuid(&self) -> Uuid {
         match (&self.record, &self.observed) {

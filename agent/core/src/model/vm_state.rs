@@ -243,7 +243,8 @@ pub fn verdict(verb: VerbKind, status: VmStatus) -> Verdict {
     use VmStatus as S;
     match (verb, status) {
         (VerbKind::StartVm, S::Stopped | S::Crashed | S::Suspended) => Allowed,
-        (VerbKind::StopVm, S::Running | S::Paused | S::Stopping | S::Suspended) => Allowed,
+        // Stopping and rebooting: a forced stop cuts a graceful one short.
+        (VerbKind::StopVm, S::Running | S::Paused | S::Stopping | S::Rebooting | S::Suspended) => Allowed,
         (VerbKind::RebootVm | VerbKind::ResetVm, S::Running) => Allowed,
         (VerbKind::PauseVm, S::Running) => Allowed,
         (VerbKind::ResumeVm, S::Paused) => Allowed,

@@ -9,23 +9,14 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
+pub use crate::model::ConnectionState;
+
 /// Name of the libvirt pool that holds image files.
 pub const IMAGES_POOL: &str = "hvnode-images";
 /// Name of the libvirt pool that holds disks.
 pub const VOLUMES_POOL: &str = "hvnode-volumes";
 /// Name of the libvirt pool that holds serial console logs.
 pub const CONSOLE_POOL: &str = "hvnode-console";
-
-/// Whether the hypervisor answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ConnectionState {
-    /// Not reached yet since the daemon started.
-    Connecting,
-    /// Answers.
-    Up,
-    /// Does not answer; the text says why and is for people.
-    Down(String),
-}
 
 /// What the hypervisor tells on its own. A receiver treats each as "read this again": order never matters.
 #[derive(Debug, Clone, PartialEq, Eq)]

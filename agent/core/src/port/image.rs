@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::model::ImageFormat;
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use uuid::Uuid;
@@ -31,7 +32,7 @@ impl TransferControl {
 }
 
 /// What to fetch.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchRequest {
     /// Names the partial file, so that a transfer can go on after a restart.
     pub image_uuid: Uuid,

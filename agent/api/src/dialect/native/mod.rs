@@ -1,1 +1,50 @@
 //! The native dialect: `/v1/<resource>/…/<action>`, one envelope, HTTP 200 for everything but an unknown route.
+//!
+//! ```text
+//!   request ─▶ serve ─▶ input, decode ─▶ resource/* ─▶ change ─▶ Engine
+//!                 ▲                          │ read ─▶ Snapshot
+//!   answer  ◀─ envelope ◀────────────────────┘
+//! ```
+//! One table (`table.rs`) says which routes exist; router, OpenAPI document and the table of what is offered come from it.
+//! A handler decides no legality: it checks the shape of what came and turns it into a `ChangeInput`, or shows what the picture holds.
+
+mod audit;
+mod batch;
+mod cache;
+mod call;
+mod change;
+mod check;
+mod decode;
+mod envelope;
+mod input;
+mod listing;
+mod openapi;
+mod redact;
+mod resource;
+mod route;
+mod serve;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use openapi::{Offered, offered, openapi};
+pub use serve::NativeErrors;
+
+use crate::context::ApiContext;
+use axum::extract::Request;
+use axum::routing::any;
+use serve::{Shared, serve, unknown_route};
+use std::sync::Arc;
+
+/// The native API over an engine.
+pub fn router(context: ApiContext) -> axum::Router {
+    let routes: Vec<_> = table::routes().into_iter().map(Arc::new).collect();
+    let paths = routes.iter().map(|route| route.path).collect();
+    let shared = Arc::new(Shared { context, cache: cache::ListCache::default(), paths });
+    let mut router = axum::Router::new();
+    for route in routes {
+        let shared = shared.clone();
+        router = router.route(route.path, any(move |request: Request| serve(shared.clone(), route.clone(), request)));
+    }
+    router.fallback(move |request: Request| unknown_route(shared.clone(), request))
+}

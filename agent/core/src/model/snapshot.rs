@@ -1,9 +1,9 @@
 //! What readers see: one immutable picture of the node.
 
-use crate::model::{
-    HostCapabilities, HostFacts, HostSettings, Image, Job, Network, PoolSpace, Specification, Timestamp, UsagePoint, Vm, Volume,
+use super::{
+    ConnectionState, HostCapabilities, HostFacts, HostSettings, Image, Job, MacAddress, Network, Nic, PoolSpace, Specification, Timestamp,
+    UsagePoint, Vm, Volume,
 };
-use crate::port::ConnectionState;
 use imbl::OrdMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub struct Snapshot {
     /// Jobs that have not ended.
     pub open_jobs: OrdMap<Uuid, Arc<Job>>,
     /// Addresses seen in DHCP leases, by VM; a NIC's reserved address stands in the NIC itself.
-    pub leased_addresses: OrdMap<crate::model::MacAddress, Ipv4Addr>,
+    pub leased_addresses: OrdMap<MacAddress, Ipv4Addr>,
     /// Last usage point per running VM.
     pub vm_usage: OrdMap<Uuid, Arc<UsagePoint>>,
     /// Last usage point of the host.
@@ -48,7 +48,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// The address shown for a NIC: its reservation, else its lease.
-    pub fn address_of(&self, nic: &crate::model::Nic) -> Option<Ipv4Addr> {
+    pub fn address_of(&self, nic: &Nic) -> Option<Ipv4Addr> {
         nic.ip_address.or_else(|| self.leased_addresses.get(&nic.mac_address).copied())
     }
 

@@ -1,0 +1,138 @@
+//! Password hashes: `argon2id(sha512_hex(password))`, computed off the async threads, few at a time.
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, Version};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hvnode_core::{Result, fail};
+use sha2::{Digest, Sha256, Sha512};
+use tokio::sync::Semaphore;
+
+/// Hashes computed at the same time. Each takes 19 MiB and a processor for some tens of milliseconds.
+const HASHES_AT_ONCE: usize = 2;
+/// Log-ins that may wait for their turn; more are refused.
+const HASHES_WAITING: usize = 62;
+
+/// Computes and checks password hashes, bounded in memory and processors.
+#[derive(Debug)]
+pub(super) struct PasswordHasherPool {
+    admitted: Semaphore,
+    running: Semaphore,
+    params: Params,
+    /// Checked in place of the hash of a user that does not exist, so that both take the same time.
+    decoy: String,
+}
+
+impl PasswordHasherPool {
+    /// A pool hashing with `params`; makes its decoy hash at once.
+    pub(super) fn new(params: Params) -> Result<Self> {
+        let decoy = hash_now(&params, &random_text(16))?;
+        Ok(Self { admitted: Semaphore::new(HASHES_AT_ONCE + HASHES_WAITING), running: Semaphore::new(HASHES_AT_ONCE), params, decoy })
+    }
+
+    /// The PHC string for a plain password.
+    pub(super) async fn hash(&self, password: &str) -> Result<String> {
+        let (params, password) = (self.params.clone(), password.to_owned());
+        self.run(move || hash_now(&params, &password)).await?
+    }
+
+    /// Is `password` the one that `stored` was made from? Without a stored hash it takes as long and says no.
+    pub(super) async fn verify(&self, password: &str, stored: Option<&str>) -> Result<bool> {
+        let is_known = stored.is_some();
+        let (stored, password) = (stored.unwrap_or(&self.decoy).to_owned(), password.to_owned());
+        let is_match = self.run(move || verify_now(&stored, &password)).await??;
+        Ok(is_match && is_known)
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let Ok(_admitted) = self.admitted.try_acquire() else {
+            return Err(fail!(TooManyRequests, "too many log-ins at once"; "同时登录的请求过多"));
+        };
+        let _running = self.running.acquire().await.map_err(|error| fail!(Internal).caused_by(error))?;
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|error| fail!(Internal, "a password check broke off"; "密码校验中断").caused_by(error))
+    }
+}
+
+/// A random text of `bytes` random bytes in URL-safe base64.
+pub(super) fn random_text(bytes: usize) -> String {
+    let mut buffer = vec![0_u8; bytes];
+    rand::fill(&mut buffer[..]);
+    URL_SAFE_NO_PAD.encode(buffer)
+}
+
+/// Lower-case hexadecimal SHA-256, the form in which tokens are stored.
+pub(super) fn sha256_hex(text: &str) -> String {
+    hex(&Sha256::digest(text.as_bytes()))
+}
+
+fn hash_now(params: &Params, password: &str) -> Result<String> {
+    let mut salt = [0_u8; 16];
+    rand::fill(&mut salt);
+    let hash = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone())
+        .hash_password_with_salt(sha512_hex(password).as_bytes(), &salt)
+        .map_err(|error| fail!(Internal, "the password could not be hashed"; "无法计算密码散列").caused_by(error))?;
+    Ok(hash.to_string())
+}
+
+fn verify_now(stored: &str, password: &str) -> Result<bool> {
+    let unreadable = |error| fail!(Internal, "a stored password hash cannot be read"; "已存储的密码散列无法读取").caused_by(error);
+    let hash = PasswordHash::new(stored).map_err(unreadable)?;
+    match Argon2::default().verify_password(sha512_hex(password).as_bytes(), &hash) {
+        Ok(()) => Ok(true),
+        Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
+        Err(error) => Err(fail!(Internal, "a password could not be checked"; "无法校验密码").caused_by(error)),
+    }
+}
+
+fn sha512_hex(text: &str) -> String {
+    hex(&Sha512::digest(text.as_bytes()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _never_fails = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) fn quick() -> Params {
+        Params::new(8, 1, 1, None).unwrap()
+    }
+
+    #[test]
+    fn sha512_is_the_one_that_other_clients_send() {
+        assert!(sha512_hex("password").starts_with("b109f3bb") && sha512_hex("password").ends_with("0cacbc86"));
+    }
+
+    #[tokio::test]
+    async fn a_hash_matches_its_password_only_and_no_hash_matches_nothing() {
+        let pool = PasswordHasherPool::new(quick()).unwrap();
+        let hash = pool.hash("right").await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$"));
+        assert!(pool.verify("right", Some(&hash)).await.unwrap());
+        assert!(!pool.verify("wrong", Some(&hash)).await.unwrap());
+        assert!(!pool.verify("right", None).await.unwrap());
+        assert_ne!(hash, pool.hash("right").await.unwrap(), "salted");
+    }
+
+    #[tokio::test]
+    async fn an_unreadable_hash_is_an_error_and_not_a_refusal() {
+        let pool = PasswordHasherPool::new(quick()).unwrap();
+        assert!(pool.verify("x", Some("not a hash")).await.is_err());
+    }
+
+    #[test]
+    fn tokens_have_256_random_bits_in_43_characters() {
+        let (first, second) = (random_text(32), random_text(32));
+        assert_eq!(first.len(), 43);
+        assert_ne!(first, second);
+    }
+}

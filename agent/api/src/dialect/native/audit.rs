@@ -1,0 +1,56 @@
+//! Rows of the operation log for what the engine does not see: sessions, cancels, and changes refused before they reached it.
+//!
+//! Requests nobody vouches for (no token, a wrong one) leave a log line only: strangers must not be able to fill the disk.
+
+use super::call::Call;
+use super::resource::Resource;
+use hvnode_core::model::{Operation, Timestamp};
+use hvnode_core::{AgentError, ErrorCode};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+/// Most bytes of a refused request that a row keeps.
+const REQUEST_BYTES_MAX: usize = 16 << 10;
+/// Most characters of a name that a row keeps.
+const NAME_LENGTH_MAX: usize = 128;
+
+/// Writes one row. A store that cannot write is told in the log; the answer stays what it is.
+pub(super) async fn record(call: &Call, resource: Option<&Resource>, object: &Map<String, Value>, error: Option<&AgentError>) {
+    if error.is_some_and(|error| error.code() == ErrorCode::TooManyRequests) {
+        return;
+    }
+    let now = Timestamp::now();
+    let text = |field: &str| object.get(field).and_then(Value::as_str);
+    let operation = Operation {
+        operation_uuid: Uuid::now_v7(),
+        caller: call.caller.clone(),
+        action: call.path.to_owned(),
+        resource_type: resource.map(|resource| resource.kind),
+        resource_uuid: resource.and_then(|resource| Uuid::try_parse(text(resource.uuid_field)?).ok()),
+        resource_name: resource.and_then(|resource| text(resource.name_field)).unwrap_or("").chars().take(NAME_LENGTH_MAX).collect(),
+        request: bounded(super::redact::for_log(object)),
+        error: error.map(AgentError::record),
+        job_uuid: None,
+        create_time: now,
+        finish_time: Some(now),
+    };
+    if let Err(failure) = call.context.engine.record_operation(operation).await {
+        tracing::warn!(request_id = %call.caller.request_id, error = %failure.chain(), "the operation log could not be written");
+    }
+}
+
+fn bounded(request: Value) -> Value {
+    let length = request.to_string().len();
+    if length <= REQUEST_BYTES_MAX { request } else { json!({ "omitted_bytes": length }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_huge_refused_request_is_not_kept() {
+        assert_eq!(bounded(json!({"a": 1})), json!({"a": 1}));
+        assert!(bounded(json!({"a": "x".repeat(100_000)})).to_string().len() < 100);
+    }
+}

@@ -1,0 +1,210 @@
+//! From an HTTP request to an HTTP answer: the path every request takes, whatever its route.
+
+use super::cache::ListCache;
+use super::call::{Call, DIALECT, Failure};
+use super::envelope::{self, Data};
+use super::route::{Method, Offer, Route};
+use super::{audit, decode, input};
+use crate::body::{drain, read_body};
+use crate::context::{ApiContext, FrameErrors, NodeIdentity, Peer, RequestId};
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, header};
+use hvnode_core::model::{Caller, DEFAULT_TENANT_UUID, Role};
+use hvnode_core::{AgentError, Result, at, fail};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use uuid::Uuid;
+
+type Answer<T> = std::result::Result<T, Failure>;
+
+/// What all routes share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) context: ApiContext,
+    pub(super) cache: ListCache,
+    /// Every path, to find the one that a wrong one most likely means.
+    pub(super) paths: Vec<&'static str>,
+}
+
+/// Answers a request to a known route.
+pub(super) async fn serve(shared: Arc<Shared>, route: Arc<Route>, request: Request) -> Response {
+    let (parts, mut body) = request.into_parts();
+    match answer(&shared, &route, &parts, &mut body).await {
+        Ok(envelope) => envelope::ok(envelope),
+        Err(failure) => {
+            // Ends at once where the body was read; else the client would not see the answer before it has sent all.
+            drain(&mut body).await;
+            envelope::failed(&failure.error, &shared.context.node, failure.job_uuid)
+        }
+    }
+}
+
+/// Answers a request to a route that does not exist: the only HTTP status here that is not 200.
+pub(super) async fn unknown_route(shared: Arc<Shared>, request: Request) -> Response {
+    let (parts, mut body) = request.into_parts();
+    drain(&mut body).await;
+    let path = decode::shown(parts.uri.path());
+    let error = match decode::closest(parts.uri.path(), shared.paths.iter().copied()) {
+        Some(close) => fail!(NotSupported, "there is no route {path}, did you mean {close}?"; "没有路由 {path}，是否为 {close}?"),
+        None => fail!(NotSupported, "there is no route {path}"; "没有路由 {path}"),
+    };
+    envelope::unknown_route(&error, &shared.context.node)
+}
+
+async fn answer(shared: &Shared, route: &Route, parts: &Parts, body: &mut Body) -> Answer<Bytes> {
+    check_method(route, &parts.method)?;
+    let call = open_call(&shared.context, route, parts).map_err(at!())?;
+    match route.method {
+        Method::Get => read(shared, route, call, parts).await,
+        Method::Post => write(route, call, parts, body).await,
+    }
+}
+
+fn check_method(route: &Route, method: &http::Method) -> Result<()> {
+    let is_right = match route.method {
+        Method::Get => method == http::Method::GET || method == http::Method::HEAD,
+        Method::Post => method == http::Method::POST,
+    };
+    let (right, path) = (route.method.word(), route.path);
+    if is_right { Ok(()) } else { Err(fail!(MethodNotAllowed, "{path} takes {right} only"; "{path} 只接受 {right}")) }
+}
+
+async fn read(shared: &Shared, route: &Route, call: Call, parts: &Parts) -> Answer<Bytes> {
+    if route.offer != Offer::CachedRead {
+        let query = input::query_object(parts.uri.query()).map_err(at!())?;
+        return (route.handler)(call, query).await.map(Data::into_envelope);
+    }
+    let (generation, query) = (call.snapshot().generation, parts.uri.query().unwrap_or(""));
+    if let Some(answer) = shared.cache.get(generation, route.path, query) {
+        return Ok(answer);
+    }
+    let object = input::query_object(Some(query)).map_err(at!())?;
+    let answer = (route.handler)(call, object).await?.into_envelope();
+    shared.cache.put(generation, route.path, query, &answer);
+    Ok(answer)
+}
+
+async fn write(route: &Route, mut call: Call, parts: &Parts, body: &mut Body) -> Answer<Bytes> {
+    let mut object = Map::new();
+    let result = write_unlogged(route, &mut call, parts, body, &mut object).await;
+    let is_logged_here = matches!(route.offer, Offer::LogIn | Offer::Session | Offer::Action);
+    match &result {
+        Ok(_) if is_logged_here => audit::record(&call, route.resource, &object, None).await,
+        Err(failure) if !failure.is_recorded => audit::record(&call, route.resource, &object, Some(&failure.error)).await,
+        _ => {}
+    }
+    result.map(Data::into_envelope)
+}
+
+/// `object` is filled as soon as the body is understood, so that a refusal can be logged with it.
+async fn write_unlogged(
+    route: &Route,
+    call: &mut Call,
+    parts: &Parts,
+    body: &mut Body,
+    object: &mut Map<String, Value>,
+) -> Answer<Data> {
+    check_role(route, &call.caller)?;
+    if matches!(route.offer, Offer::NotBuilt | Offer::NotOnOneNode) {
+        return (route.handler)(call.clone(), Map::new()).await;
+    }
+    let bytes = read_body(std::mem::take(body), call.context.body_bytes_max).await.map_err(at!())?;
+    input::check_content_type(&parts.headers, bytes.is_empty()).map_err(at!())?;
+    *object = input::body_object(&bytes).map_err(at!())?;
+    if let Some(name) = input::query_object(parts.uri.query()).map_err(at!())?.keys().next() {
+        let name = decode::shown(name);
+        return Err(fail!(ParameterInvalid, "{name} must stand in the body: a POST has no query parameters"; "{name} 应放在请求体中: POST 没有查询参数").into());
+    }
+    if route.offer == Offer::LogIn {
+        call.caller.user_name = object.get("user_name").and_then(Value::as_str).map(decode::shown).unwrap_or_default();
+    }
+    (route.handler)(call.clone(), object.clone()).await
+}
+
+fn check_role(route: &Route, caller: &Caller) -> Result<()> {
+    let needed = if matches!(route.offer, Offer::LogIn | Offer::Session) { Role::Reader } else { Role::Operator };
+    if caller.role >= needed {
+        return Ok(());
+    }
+    Err(fail!(PermissionDenied, "a reader may not change anything, an operator may"; "只读用户不能做任何更改，需要操作员角色"))
+}
+
+fn open_call(context: &ApiContext, route: &Route, parts: &Parts) -> Result<Call> {
+    let unknown_peer = Peer { address: "unknown".to_owned(), trusted_user: None };
+    let peer = parts.extensions.get::<Peer>().unwrap_or(&unknown_peer);
+    let request_id = parts.extensions.get::<RequestId>().map_or_else(|| Uuid::new_v4().to_string(), |id| id.0.clone());
+    if route.offer == Offer::LogIn {
+        return Ok(Call { context: context.clone(), caller: stranger(peer, request_id), token: None, path: route.path });
+    }
+    let token = token(&parts.headers)?;
+    let caller = match (&token, &peer.trusted_user) {
+        (Some(token), _) => context.accounts.authenticate(DIALECT, token, &peer.address, &request_id).map_err(at!())?,
+        (None, Some(user)) => context.accounts.trusted_caller(DIALECT, user, &request_id),
+        (None, None) => return Err(fail!(TokenMissing)),
+    };
+    Ok(Call { context: context.clone(), caller, token, path: route.path })
+}
+
+/// Somebody who has not logged in yet.
+fn stranger(peer: &Peer, request_id: String) -> Caller {
+    Caller {
+        user_uuid: Uuid::nil(),
+        user_name: String::new(),
+        role: Role::Reader,
+        tenant_uuid: DEFAULT_TENANT_UUID,
+        dialect: DIALECT.to_owned(),
+        client_address: peer.address.clone(),
+        request_id,
+    }
+}
+
+/// The token of `Authorization: <token>`; `Bearer <token>` and quotes around either are taken as well.
+fn token(headers: &HeaderMap) -> Result<Option<String>> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let text = value.to_str().map_err(|_| fail!(TokenInvalid))?;
+    let unquoted = |text: &str| text.trim().trim_matches('"').trim().to_owned();
+    let text = unquoted(text);
+    let token = match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => unquoted(token),
+        _ => text,
+    };
+    Ok((!token.is_empty()).then_some(token))
+}
+
+/// How the frame words what goes wrong outside the handlers.
+#[derive(Debug, Clone)]
+pub struct NativeErrors(Arc<NodeIdentity>);
+
+impl NativeErrors {
+    /// Needs to know who answers, for the `stack` field.
+    pub fn new(node: Arc<NodeIdentity>) -> Self {
+        Self(node)
+    }
+}
+
+impl FrameErrors for NativeErrors {
+    fn respond(&self, error: &AgentError, _request_id: &str) -> Response {
+        envelope::failed(error, &self.0, None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_found_bare_with_bearer_and_in_quotes() {
+        let read = |text: &str| token(&HeaderMap::from_iter([(header::AUTHORIZATION, text.parse().unwrap())])).unwrap();
+        for text in ["abc", " abc ", "Bearer abc", "bearer  abc", "\"abc\"", "\"Bearer abc\"", "Bearer \"abc\""] {
+            assert_eq!(read(text).as_deref(), Some("abc"), "{text}");
+        }
+        for text in ["", "\"\"", "Bearer "] {
+            assert!(read(text).is_none_or(|token| token == "Bearer"), "{text}");
+        }
+        assert_eq!(token(&HeaderMap::new()).unwrap(), None);
+    }
+}

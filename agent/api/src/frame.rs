@@ -1,0 +1,303 @@
+//! What surrounds every request of every dialect: identity, access log, metrics, health paths, limits, deadline, panic barrier.
+//!
+//! One plain async function around the dialect's router: a request passes it once, on the hot path of every read.
+
+use crate::body::{GuardedBody, drain, too_large};
+use crate::context::{FrameErrors, Peer, RequestId, ResultCode};
+use crate::health::{Health, is_health_path};
+use crate::metrics::{Metrics, RequestLabels};
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::MatchedPath;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName};
+use http::{HeaderMap, HeaderValue, Request};
+use hvnode_core::{AgentError, fail};
+use prometheus::IntGauge;
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tower::{Layer, Service};
+use tracing::{Instrument, Level, Span};
+use uuid::Uuid;
+
+/// Response (and accepted request) header with the request's identity.
+pub const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest identity taken over from a client.
+const REQUEST_ID_LENGTH_MAX: usize = 64;
+/// Route label of requests that no route matched.
+const UNMATCHED: &str = "unmatched";
+
+/// Bounds on what clients may take; can change while running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrameLimits {
+    /// Longest time for one request, waiting for jobs included.
+    pub request_timeout: Duration,
+    /// Requests answered at the same time.
+    pub requests_max: usize,
+    /// Most bytes of a request body.
+    pub body_bytes_max: usize,
+    /// Time for a request body to arrive.
+    pub body_timeout: Duration,
+    /// Time for the head of a request to arrive once its first byte has.
+    pub header_timeout: Duration,
+    /// Time a connection may stay without a request.
+    pub idle_timeout: Duration,
+    /// Connections at the same time.
+    pub connections_max: usize,
+}
+
+impl Default for FrameLimits {
+    fn default() -> Self {
+        Self {
+            request_timeout: Duration::from_secs(330),
+            requests_max: 512,
+            body_bytes_max: 1 << 20,
+            body_timeout: Duration::from_secs(30),
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            connections_max: 1024,
+        }
+    }
+}
+
+/// What a frame is made from.
+#[derive(Clone)]
+pub struct FrameParts {
+    /// Name of the dialect or listener: label of metrics and log lines.
+    pub dialect: &'static str,
+    /// Its routes.
+    pub router: Router,
+    /// Its words for what goes wrong outside its handlers.
+    pub errors: Arc<dyn FrameErrors>,
+    /// Bounds, shared by all frames.
+    pub limits: Arc<ArcSwap<FrameLimits>>,
+    /// Where requests are counted.
+    pub metrics: Arc<Metrics>,
+    /// What the health paths tell.
+    pub health: Arc<Health>,
+    /// Are requests worth a line at level info, or only debug?
+    pub is_logged_at_info: bool,
+}
+
+impl std::fmt::Debug for FrameParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FrameParts").field("dialect", &self.dialect).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// The surroundings of one dialect; shared by all its sockets.
+pub struct Frame {
+    parts: FrameParts,
+    requests: IntGauge,
+    pub(crate) connections: IntGauge,
+}
+
+impl std::fmt::Debug for Frame {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Frame").field(&self.parts).finish()
+    }
+}
+
+impl Frame {
+    /// A frame around a router.
+    pub fn new(mut parts: FrameParts) -> Arc<Self> {
+        parts.router = parts.router.layer(KeepRoute);
+        let requests = parts.metrics.in_flight(parts.dialect);
+        let connections = parts.metrics.connections(parts.dialect);
+        Arc::new(Self { parts, requests, connections })
+    }
+
+    pub(crate) fn dialect(&self) -> &'static str {
+        self.parts.dialect
+    }
+
+    pub(crate) fn limits(&self) -> Arc<FrameLimits> {
+        self.parts.limits.load_full()
+    }
+
+    pub(crate) fn connection_refused(&self) {
+        self.parts.metrics.connection_refused(self.parts.dialect);
+    }
+
+    /// Answers one request. With `is_surplus` (one connection too many) the answer is a refusal.
+    pub async fn handle<B>(&self, peer: &Peer, mut request: Request<B>, is_surplus: bool) -> Response
+    where
+        B: hyper::body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let start = Instant::now();
+        let request_id = request_id(request.headers());
+        let method = request.method().clone();
+        let span = self.span(&request, &request_id, peer);
+        request.extensions_mut().insert(peer.clone());
+        request.extensions_mut().insert(RequestId(request_id.clone()));
+        let mut response = self.answer(request, &request_id, is_surplus).instrument(span.clone()).await;
+        if let Ok(value) = HeaderValue::from_str(&request_id) {
+            response.headers_mut().insert(REQUEST_ID_HEADER, value);
+        }
+        self.account(&span, &method, &response, start.elapsed());
+        response
+    }
+
+    fn span<B>(&self, request: &Request<B>, request_id: &str, peer: &Peer) -> Span {
+        let (method, path) = (request.method().as_str(), request.uri().path());
+        if self.parts.is_logged_at_info && !is_health_path(path) {
+            tracing::info_span!("request", request_id, method, path, client = peer.address)
+        } else {
+            tracing::debug_span!("request", request_id, method, path, client = peer.address)
+        }
+    }
+
+    fn account(&self, span: &Span, method: &http::Method, response: &Response, duration: Duration) {
+        let status = response.status().as_u16();
+        let code = response.extensions().get::<ResultCode>().map_or(u32::from(status), |code| code.0);
+        let route = response.extensions().get::<Route>();
+        let route = route.map_or(UNMATCHED, |route| route.0.as_ref().map_or(UNMATCHED, MatchedPath::as_str));
+        self.parts.metrics.observe_request(RequestLabels { dialect: self.parts.dialect, route, method, code }, duration);
+        let _entered = span.enter();
+        let duration_microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        if span.metadata().is_none_or(|metadata| *metadata.level() == Level::INFO) {
+            tracing::info!(status, code, duration_microseconds, "answered");
+        } else {
+            tracing::debug!(status, code, duration_microseconds, "answered");
+        }
+    }
+
+    async fn answer<B>(&self, request: Request<B>, request_id: &str, is_surplus: bool) -> Response
+    where
+        B: hyper::body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        if let Some(response) = self.parts.health.answer(request.method(), request.uri().path()) {
+            return response;
+        }
+        let limits = self.parts.limits.load_full();
+        let mut request = request.map(|body| {
+            if body.is_end_stream() { Body::empty() } else { Body::new(GuardedBody::new(body, limits.body_timeout)) }
+        });
+        let _in_flight = InFlight::enter(&self.requests);
+        if is_surplus || usize::try_from(self.requests.get()).is_ok_and(|number| number > limits.requests_max) {
+            let error = fail!(TooManyRequests, "the node is at its limit, try again later"; "节点已达上限, 请稍后重试");
+            return self.refuse(&mut request, request_id, &error).await;
+        }
+        if announced_length(request.headers()).is_some_and(|length| length > limits.body_bytes_max as u64) {
+            return self.refuse(&mut request, request_id, &too_large(limits.body_bytes_max)).await;
+        }
+        self.run(request, request_id, limits.request_timeout).await
+    }
+
+    /// Runs the dialect's handler behind deadline and panic barrier.
+    async fn run(&self, request: Request<Body>, request_id: &str, time_limit: Duration) -> Response {
+        let mut router = self.parts.router.clone();
+        let handler = AssertUnwindSafe(async move { router.call(request).await }).catch_unwind();
+        match tokio::time::timeout(time_limit, handler).await {
+            Ok(Ok(Ok(response))) => response,
+            Ok(Err(_panic)) => {
+                self.parts.metrics.panicked(self.parts.dialect);
+                let error = fail!(Internal, "the request ended in a defect of the daemon, see its log"; "请求触发了守护进程缺陷, 请查看日志");
+                self.parts.errors.respond(&error, request_id)
+            }
+            Err(_elapsed) => {
+                let seconds = time_limit.as_secs();
+                let error = fail!(Timeout, "no answer within {seconds} seconds"; "{seconds} 秒内没有结果");
+                self.parts.errors.respond(&error, request_id)
+            }
+            Ok(Ok(Err(never))) => match never {},
+        }
+    }
+
+    /// Answers without running anything. A body that is on its way is read and thrown away, so that the client sees the answer;
+    /// the connection is closed after it.
+    async fn refuse(&self, request: &mut Request<Body>, request_id: &str, error: &AgentError) -> Response {
+        let waits_for_go_ahead = request.headers().contains_key(EXPECT);
+        if !waits_for_go_ahead {
+            drain(request.body_mut()).await;
+        }
+        let mut response = self.parts.errors.respond(error, request_id);
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
+}
+
+/// The client's own identity for the request if it is harmless in logs and headers, else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let is_plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'.' | b'-');
+    let sent = headers.get(&REQUEST_ID_HEADER).and_then(|value| value.to_str().ok());
+    match sent.filter(|text| (1..=REQUEST_ID_LENGTH_MAX).contains(&text.len()) && text.bytes().all(is_plain)) {
+        Some(text) => text.to_owned(),
+        None => Uuid::now_v7().to_string(),
+    }
+}
+
+fn announced_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Counts a request while it is answered, also when its client goes away.
+struct InFlight<'a>(&'a IntGauge);
+
+impl<'a> InFlight<'a> {
+    fn enter(gauge: &'a IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// The matched route, handed from inside the router to the frame in the response's extensions.
+#[derive(Clone)]
+struct Route(Option<MatchedPath>);
+
+#[derive(Clone, Copy)]
+struct KeepRoute;
+
+impl<S> Layer<S> for KeepRoute {
+    type Service = KeepRouteService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        KeepRouteService(inner)
+    }
+}
+
+#[derive(Clone)]
+struct KeepRouteService<S>(S);
+
+impl<S> Service<Request<Body>> for KeepRouteService<S>
+where
+    S: Service<Request<Body>, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let route = Route(request.extensions().get::<MatchedPath>().cloned());
+        let answer = self.0.call(request);
+        Box::pin(async move {
+            let mut response = answer.await?;
+            response.extensions_mut().insert(route);
+            Ok(response)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

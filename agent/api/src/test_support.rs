@@ -1,0 +1,74 @@
+//! What the frame's own tests share: an empty node, a frame around any router, a raw HTTP client.
+
+use crate::context::FrameErrors;
+use crate::frame::{Frame, FrameLimits, FrameParts};
+use crate::health::{Health, SnapshotSource};
+use crate::metrics::Metrics;
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use hvnode_core::AgentError;
+use hvnode_core::model::{ConnectionState, HostFacts, HostSettings, Snapshot, Timestamp};
+use std::sync::Arc;
+
+/// Answers as a dialect that says everything with HTTP 200.
+pub(crate) struct NumberErrors;
+
+impl FrameErrors for NumberErrors {
+    fn respond(&self, error: &AgentError, request_id: &str) -> Response {
+        let mut response = format!("{} {request_id}", error.code().number()).into_response();
+        response.extensions_mut().insert(crate::context::ResultCode(error.code().number()));
+        response
+    }
+}
+
+/// A node with nothing on it that has not reached libvirt yet.
+pub(crate) fn empty_snapshot() -> Snapshot {
+    let facts = HostFacts {
+        host_name: "node".into(),
+        ip_address: "127.0.0.1".into(),
+        kernel_version: "6.1".into(),
+        boot_time: Timestamp(0),
+        memory_bytes: 1 << 30,
+    };
+    Snapshot {
+        vms: Default::default(),
+        volumes: Default::default(),
+        images: Default::default(),
+        specifications: Default::default(),
+        networks: Default::default(),
+        open_jobs: Default::default(),
+        leased_addresses: Default::default(),
+        vm_usage: Default::default(),
+        host_usage: None,
+        capabilities: None,
+        facts: Arc::new(facts),
+        settings: Arc::new(HostSettings { description: String::new(), cpu_ratio: 1.0, memory_ratio: 1.0, reserved_memory_bytes: 0 }),
+        pools: Arc::default(),
+        connection: ConnectionState::Connecting,
+        daemon_start_time: Timestamp(0),
+        generation: 0,
+    }
+}
+
+pub(crate) fn snapshot_source(snapshot: Snapshot) -> SnapshotSource {
+    let snapshot = Arc::new(snapshot);
+    Arc::new(move || snapshot.clone())
+}
+
+/// Parts of a frame for tests, with short times.
+pub(crate) fn frame_parts(router: Router, limits: FrameLimits) -> FrameParts {
+    FrameParts {
+        dialect: "native",
+        router,
+        errors: Arc::new(NumberErrors),
+        limits: Arc::new(ArcSwap::from_pointee(limits)),
+        metrics: Metrics::new("0.0.0").unwrap(),
+        health: Health::new(snapshot_source(empty_snapshot())),
+        is_logged_at_info: true,
+    }
+}
+
+pub(crate) fn frame(router: Router, limits: FrameLimits) -> Arc<Frame> {
+    Frame::new(frame_parts(router, limits))
+}

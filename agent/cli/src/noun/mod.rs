@@ -1,0 +1,13 @@
+//! The commands, one file per noun: its arguments, its requests, and how their answers are shown.
+
+pub(crate) mod account;
+pub(crate) mod api;
+pub(crate) mod disk;
+pub(crate) mod host;
+pub(crate) mod image;
+pub(crate) mod job;
+pub(crate) mod log;
+pub(crate) mod network;
+pub(crate) mod specification;
+pub(crate) mod usage;
+pub(crate) mod vm;

@@ -1,0 +1,164 @@
+//! What VMs and the host use: the latest sample of each, or the samples of a span of time. Shared by `vm stats` and `host stats`.
+
+use crate::context::Context;
+use crate::error::Result;
+use crate::output::{Content, Table, column};
+use crate::resolve::{self, VM};
+use crate::text;
+use crate::units::{format_clock, format_rate, format_size, now_seconds, parse_duration};
+use crate::view::{cell, dash, entries};
+use clap::Args;
+use serde_json::Value;
+
+/// Which span of time.
+#[derive(Debug, Args)]
+pub(crate) struct UsageArgs {
+    /// Show every sample since then, such as 10m or 2h, instead of only the latest
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    since: Option<u64>,
+    /// With --since: one average per so much time
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "since")]
+    period: Option<u64>,
+}
+
+impl UsageArgs {
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let mut query = Vec::new();
+        if let Some(since) = self.since {
+            let start = now_seconds().saturating_sub(i64::try_from(since).unwrap_or(i64::MAX));
+            query.push(("start_time", start.max(0).to_string()));
+        }
+        query.extend(self.period.map(|period| ("period", period.to_string())));
+        query
+    }
+}
+
+/// `hvctl vm stats`.
+pub(crate) async fn of_vms(context: &mut Context, names: &[String], args: &UsageArgs) -> Result<()> {
+    let nothing = text!("no samples; only running VMs have them"; "没有数据, 仅运行中的虚拟机有统计数据");
+    if names.is_empty() {
+        let answer = context.client.get("/v1/host/vm/statistics", &args.query()).await?;
+        if context.out.is_json {
+            return context.out.json(&answer.raw);
+        }
+        let list: Vec<(String, Value)> = entries(&answer.value["list"]).map(|vm| (label(vm), vm.clone())).collect();
+        return context.out.table(&table(&list, args.since.is_some()), &nothing);
+    }
+    let mut collected = Vec::new();
+    for name in names {
+        let target = resolve::resolve(&mut context.client, &VM, name).await?;
+        let mut query = args.query();
+        query.push(("vm_uuid", target.uuid));
+        let answer = context.client.get("/v1/vm/statistics", &query).await?;
+        if context.out.is_json {
+            context.out.json(&answer.raw)?;
+            continue;
+        }
+        // with several uuids the node answers a list; with one, the object itself
+        let object = answer.value["list"].get(0).unwrap_or(&answer.value).clone();
+        collected.push((target.name, object));
+    }
+    if context.out.is_json { Ok(()) } else { context.out.table(&table(&collected, args.since.is_some()), &nothing) }
+}
+
+/// `hvctl host stats`.
+pub(crate) async fn of_host(context: &mut Context, args: &UsageArgs) -> Result<()> {
+    let answer = context.client.get("/v1/host/statistics", &args.query()).await?;
+    if context.out.is_json {
+        return context.out.json(&answer.raw);
+    }
+    let list = [("host".to_owned(), answer.value)];
+    context.out.table(&table(&list, args.since.is_some()), &text!("no samples yet"; "暂无数据"))
+}
+
+fn label(vm: &Value) -> String {
+    match cell(vm, "vm_name") {
+        name if name == "-".into() => crate::view::text(vm, "vm_uuid"),
+        _ => crate::view::text(vm, "vm_name"),
+    }
+}
+
+/// One row per object, or one per sample.
+fn table(list: &[(String, Value)], is_series: bool) -> Table {
+    let mut table = Table::new(&[
+        column("NAME"),
+        column("TIME"),
+        column("CPU").number(),
+        column("MEMORY USED").number(),
+        column("OF").number(),
+        column("DISK READ").number(),
+        column("DISK WRITE").number(),
+        column("NET IN").number(),
+        column("NET OUT").number(),
+    ]);
+    for (name, usage) in list {
+        let times = times(usage);
+        let shown = if is_series { times.as_slice() } else { times.last().map_or(&[][..], std::slice::from_ref) };
+        for time in shown {
+            table.row(row(name, usage, *time));
+        }
+    }
+    table
+}
+
+/// Every time at which anything was measured, ascending.
+fn times(usage: &Value) -> Vec<i64> {
+    let series = ["cpu_statistics", "mem_statistics", "disk_statistics", "network_statistics"];
+    let mut times: Vec<i64> = series.iter().flat_map(|key| entries(&usage[*key])).filter_map(|point| point["time"].as_i64()).collect();
+    times.sort_unstable();
+    times.dedup();
+    times
+}
+
+fn row(name: &str, usage: &Value, time: i64) -> Vec<Content> {
+    let at = |series: &str| entries(&usage[series]).filter(|point| point["time"].as_i64() == Some(time)).collect::<Vec<_>>();
+    let first = |series: &str, key: &str| at(series).first().map(|point| point[key].clone()).unwrap_or_default();
+    let bytes = |value: Value| dash(value.as_u64().map(format_size).unwrap_or_default()).into();
+    // absent is not zero: a sum of nothing is a dash
+    let sum = |series: &str, key: &str| {
+        let rates: Vec<f64> = at(series).iter().filter_map(|point| point[key].as_f64()).collect();
+        dash(if rates.is_empty() { String::new() } else { format_rate(rates.iter().sum()) }).into()
+    };
+    let cpu = first("cpu_statistics", "cpu_usage").as_f64().map(|percent| format!("{percent:.1}%"));
+    vec![
+        name.into(),
+        format_clock(time).into(),
+        dash(cpu.unwrap_or_default()).into(),
+        bytes(first("mem_statistics", "used_memory_size")),
+        bytes(first("mem_statistics", "memory_size")),
+        sum("disk_statistics", "read_bytes"),
+        sum("disk_statistics", "write_bytes"),
+        sum("network_statistics", "receive_bytes"),
+        sum("network_statistics", "send_bytes"),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn sample() -> Value {
+        json!({
+            "cpu_statistics": [{"time": 10, "cpu_usage": null}, {"time": 20, "cpu_usage": 12.34}],
+            "mem_statistics": [{"time": 20, "used_memory_size": 1 << 20, "memory_size": 2 << 20}],
+            "disk_statistics": [{"time": 20, "device": "vda", "read_bytes": 1024.0, "write_bytes": 0.0},
+                                {"time": 20, "device": "vdb", "read_bytes": 1024.0, "write_bytes": 0.0}],
+            "network_statistics": [],
+        })
+    }
+
+    #[test]
+    fn the_latest_sample_sums_disks_and_shows_absence_as_a_dash() {
+        let cells = row("web", &sample(), 20);
+        let expected = ["12.3%", "1 MiB", "2 MiB", "2 KiB/s", "0 B/s", "-", "-"].map(Content::from);
+        assert_eq!(cells[2..], expected);
+        assert_eq!(row("web", &sample(), 10)[2], "-".into());
+    }
+
+    #[test]
+    fn a_series_has_a_row_per_time() {
+        assert_eq!(times(&sample()), [10, 20]);
+        assert!(table(&[("web".into(), json!({}))], true).is_empty());
+    }
+}

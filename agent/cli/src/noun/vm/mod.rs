@@ -1,0 +1,192 @@
+//! `hvctl vm …`.
+
+mod change;
+mod console;
+mod create;
+mod show;
+
+use super::usage::{self, UsageArgs};
+use crate::args::{DeleteArgs, ListArgs, ManyArgs};
+use crate::context::{Change, Context};
+use crate::error::Result;
+use crate::resolve::{self, Target, VM};
+use crate::terminal::confirm;
+use crate::text;
+use crate::text::Text;
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+/// What can be done with virtual machines.
+#[derive(Debug, Subcommand)]
+pub(crate) enum VmCommand {
+    /// Create a VM, and start it unless told otherwise
+    Create(Box<create::CreateArgs>),
+    /// List VMs
+    List(ListArgs),
+    /// Show everything about a VM
+    Show {
+        /// Name or uuid
+        name: String,
+    },
+    /// Switch VMs on
+    Start(ManyArgs),
+    /// Switch VMs off: ask the guest, and pull the plug if it takes too long
+    Stop(StopArgs),
+    /// Restart VMs through their guest
+    Reboot(RebootArgs),
+    /// Press the reset button of VMs: the guest is not asked
+    Reset(ManyArgs),
+    /// Hold the processors of VMs
+    Pause(ManyArgs),
+    /// Let paused VMs go on
+    Resume(ManyArgs),
+    /// Delete VMs and their root disks
+    Delete(DeleteVmArgs),
+    /// Change name, description, flags or metadata of a VM
+    Update(change::UpdateArgs),
+    /// Change cpu and memory of a stopped VM
+    Resize(change::ResizeArgs),
+    /// Print the last lines of a VM's serial console
+    ConsoleLog(console::ConsoleArgs),
+    /// Show cpu, memory, disk and network use; of every running VM if none is named
+    Stats {
+        /// Names or uuids
+        names: Vec<String>,
+        #[command(flatten)]
+        usage: UsageArgs,
+    },
+}
+
+/// How to stop. Its `--timeout` is the guest's.
+#[derive(Debug, Args)]
+pub(crate) struct StopArgs {
+    #[command(flatten)]
+    many: ManyArgs,
+    /// Pull the plug at once; the guest loses what it has not written
+    #[arg(long)]
+    force: bool,
+    /// How long the guest may take before the plug is pulled [default: the node's]. To end only the waiting: hvctl --timeout SECONDS vm stop …
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86400), conflicts_with = "force")]
+    timeout: Option<u32>,
+}
+
+/// How to reboot.
+#[derive(Debug, Args)]
+pub(crate) struct RebootArgs {
+    #[command(flatten)]
+    many: ManyArgs,
+    /// Reset instead of asking the guest
+    #[arg(long)]
+    force: bool,
+}
+
+/// What to delete.
+#[derive(Debug, Args)]
+pub(crate) struct DeleteVmArgs {
+    #[command(flatten)]
+    delete: DeleteArgs,
+    /// Also those that run: the plug is pulled first
+    #[arg(long)]
+    force: bool,
+    /// Delete their data disks, too; else those stay and can be given to another VM
+    #[arg(long)]
+    delete_disks: bool,
+}
+
+/// Runs one of the commands.
+pub(crate) async fn run(context: &mut Context, command: VmCommand) -> Result<()> {
+    match command {
+        VmCommand::Create(args) => create::run(context, *args).await,
+        VmCommand::List(args) => show::list(context, &args).await,
+        VmCommand::Show { name } => show::show(context, &name).await,
+        VmCommand::Start(many) => power(context, &many, &START).await,
+        VmCommand::Stop(args) => stop(context, &args).await,
+        VmCommand::Reboot(args) => reboot(context, &args).await,
+        VmCommand::Reset(many) => power(context, &many, &RESET).await,
+        VmCommand::Pause(many) => power(context, &many, &PAUSE).await,
+        VmCommand::Resume(many) => power(context, &many, &RESUME).await,
+        VmCommand::Delete(args) => delete(context, &args).await,
+        VmCommand::Update(args) => change::update(context, args).await,
+        VmCommand::Resize(args) => change::resize(context, args).await,
+        VmCommand::ConsoleLog(args) => console::run(context, &args).await,
+        VmCommand::Stats { names, usage } => usage::of_vms(context, &names, &usage).await,
+    }
+}
+
+/// A change that needs only to know which VM, and its words.
+struct Power {
+    path: &'static str,
+    doing: (&'static str, &'static str),
+    done: (&'static str, &'static str),
+}
+
+const START: Power = Power { path: "/v1/vm/start", doing: ("starting", "正在启动"), done: ("started", "已启动") };
+const STOP: Power = Power { path: "/v1/vm/stop", doing: ("stopping", "正在停止"), done: ("stopped", "已停止") };
+const REBOOT: Power = Power { path: "/v1/vm/reboot", doing: ("rebooting", "正在重启"), done: ("rebooted", "已重启") };
+const RESET: Power = Power { path: "/v1/vm/reset", doing: ("resetting", "正在复位"), done: ("reset", "已复位") };
+const PAUSE: Power = Power { path: "/v1/vm/pause", doing: ("pausing", "正在暂停"), done: ("paused", "已暂停") };
+const RESUME: Power = Power { path: "/v1/vm/resume", doing: ("resuming", "正在恢复"), done: ("resumed", "已恢复") };
+const DELETE: Power = Power { path: "/v1/vm/delete", doing: ("deleting", "正在删除"), done: ("deleted", "已删除") };
+
+impl Power {
+    fn change(&self, target: &Target) -> Change {
+        let name = &target.name;
+        let sentence = |words: (&str, &str)| Text { en: format!("{name}: {}", words.0), cn: format!("{name}: {}", words.1) };
+        Change { path: self.path, body: target.body(&VM), name: name.clone(), doing: sentence(self.doing), done: sentence(self.done) }
+    }
+}
+
+async fn power(context: &mut Context, many: &ManyArgs, power: &Power) -> Result<()> {
+    let targets = resolve::resolve_each(&mut context.client, &VM, &many.names).await?;
+    context.change_each(targets, &many.wait, |target| power.change(target)).await
+}
+
+async fn stop(context: &mut Context, args: &StopArgs) -> Result<()> {
+    let targets = resolve::resolve_each(&mut context.client, &VM, &args.many.names).await?;
+    let make = |target: &Target| {
+        let mut change = STOP.change(target);
+        if args.force {
+            change.body.insert("force".into(), json!(true));
+        }
+        if let Some(seconds) = args.timeout {
+            change.body.insert("timeout_seconds".into(), json!(seconds));
+        }
+        change
+    };
+    context.change_each(targets, &args.many.wait, make).await
+}
+
+async fn reboot(context: &mut Context, args: &RebootArgs) -> Result<()> {
+    let targets = resolve::resolve_each(&mut context.client, &VM, &args.many.names).await?;
+    let make = |target: &Target| {
+        let mut change = REBOOT.change(target);
+        if args.force {
+            change.body.insert("force".into(), json!(true));
+        }
+        change
+    };
+    context.change_each(targets, &args.many.wait, make).await
+}
+
+async fn delete(context: &mut Context, args: &DeleteVmArgs) -> Result<()> {
+    let many = &args.delete.many;
+    let targets = resolve::resolve_each(&mut context.client, &VM, &many.names).await?;
+    let names = targets.iter().flatten().map(|target| target.name.as_str()).collect::<Vec<_>>().join(", ");
+    let question = if args.delete_disks {
+        text!("Delete {names} with all data disks, for ever"; "永久删除 {names} 及其全部数据硬盘")
+    } else {
+        text!("Delete {names} with the root disk, for ever"; "永久删除 {names} 及其系统盘")
+    };
+    confirm(&question, args.delete.yes, context.out.language).await?;
+    let make = |target: &Target| {
+        let mut change = DELETE.change(target);
+        if args.force {
+            change.body.insert("force".into(), json!(true));
+        }
+        if args.delete_disks {
+            change.body.insert("delete_usd".into(), json!(true));
+        }
+        change
+    };
+    context.change_each(targets, &many.wait, make).await
+}

@@ -1,0 +1,300 @@
+//! Everything that goes to standard output and standard error: tables, fields, JSON, sentences. Colours only on a terminal.
+
+use crate::error::{CliError, Result};
+use crate::json_text;
+use crate::text::{Language, Text};
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement};
+use std::io::{self, IsTerminal, Write};
+
+/// How a table cell is to be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Tone {
+    /// As it is.
+    #[default]
+    Plain,
+    /// All is well.
+    Good,
+    /// On its way, or to be watched.
+    Busy,
+    /// Needs a person.
+    Bad,
+}
+
+/// A cell's text and tone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Content {
+    text: String,
+    tone: Tone,
+}
+
+impl Content {
+    /// A text with a tone.
+    pub(crate) fn toned(text: impl Into<String>, tone: Tone) -> Self {
+        Self { text: text.into(), tone }
+    }
+}
+
+impl<T: Into<String>> From<T> for Content {
+    fn from(text: T) -> Self {
+        Self::toned(text, Tone::Plain)
+    }
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Column {
+    title: &'static str,
+    is_number: bool,
+    /// Left out where the terminal is too narrow, highest first; 0 always stays.
+    spare: u8,
+}
+
+/// A column that always stays.
+pub(crate) const fn column(title: &'static str) -> Column {
+    Column { title, is_number: false, spare: 0 }
+}
+
+impl Column {
+    /// Numbers stand right.
+    pub(crate) const fn number(mut self) -> Self {
+        self.is_number = true;
+        self
+    }
+
+    /// May be left out on a narrow terminal; those with the highest `rank` go first.
+    pub(crate) const fn spare(mut self, rank: u8) -> Self {
+        self.spare = rank;
+        self
+    }
+}
+
+/// Rows under headings.
+#[derive(Debug)]
+pub(crate) struct Table {
+    columns: Vec<Column>,
+    rows: Vec<Vec<Content>>,
+}
+
+impl Table {
+    /// An empty table.
+    pub(crate) fn new(columns: &[Column]) -> Self {
+        Self { columns: columns.to_vec(), rows: Vec::new() }
+    }
+
+    /// Adds a row, one content per column.
+    pub(crate) fn row(&mut self, row: Vec<Content>) {
+        self.rows.push(row);
+    }
+
+    /// True without rows.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// As text for a terminal of `width` columns (any width if absent).
+    fn render(&self, width: Option<u16>, has_colour: bool) -> String {
+        let mut spares: Vec<u8> = self.columns.iter().map(|c| c.spare).filter(|spare| *spare > 0).collect();
+        spares.sort_unstable();
+        loop {
+            let limit = spares.last().copied().unwrap_or(0);
+            let table = self.build(limit, has_colour);
+            // each column's two blanks behind it, but not the last one's
+            let needed: usize = table.column_max_content_widths().iter().map(|w| usize::from(*w) + 2).sum::<usize>().saturating_sub(2);
+            let fits = width.is_none_or(|width| needed <= usize::from(width));
+            if fits || spares.pop().is_none() {
+                return trimmed(&table);
+            }
+        }
+    }
+
+    /// With the columns whose `spare` is at most `limit`.
+    fn build(&self, limit: u8, has_colour: bool) -> comfy_table::Table {
+        let mut table = comfy_table::Table::new();
+        table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        if has_colour {
+            table.enforce_styling();
+        } else {
+            table.force_no_tty();
+        }
+        let kept: Vec<usize> = (0..self.columns.len()).filter(|i| self.columns.get(*i).is_some_and(|c| c.spare <= limit)).collect();
+        let heads = kept.iter().filter_map(|i| self.columns.get(*i));
+        table.set_header(heads.map(|column| aligned(Cell::new(column.title).add_attribute(Attribute::Bold), column)));
+        for row in &self.rows {
+            let cells = kept.iter().filter_map(|i| self.columns.get(*i).zip(row.get(*i)));
+            table.add_row(cells.map(|(column, content)| aligned(toned(content), column)));
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        table
+    }
+}
+
+fn aligned(cell: Cell, column: &Column) -> Cell {
+    cell.set_alignment(if column.is_number { CellAlignment::Right } else { CellAlignment::Left })
+}
+
+fn toned(content: &Content) -> Cell {
+    let cell = Cell::new(plain(&content.text));
+    match content.tone {
+        Tone::Plain => cell,
+        Tone::Good => cell.fg(Color::Green),
+        Tone::Busy => cell.fg(Color::Yellow),
+        Tone::Bad => cell.fg(Color::Red),
+    }
+}
+
+fn trimmed(table: &comfy_table::Table) -> String {
+    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+/// One line without control characters: names and messages may come from guests and from strangers' VMs, and a terminal obeys what it prints.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Several lines, tabs kept, every other control character gone.
+pub(crate) fn plain_lines(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+}
+
+/// Where output goes and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Output {
+    /// `--json`.
+    pub(crate) is_json: bool,
+    /// Language of sentences.
+    pub(crate) language: Language,
+    has_colour: bool,
+    has_colour_on_error: bool,
+    width: Option<u16>,
+}
+
+impl Output {
+    /// Looks at the terminal once.
+    pub(crate) fn new(is_json: bool, language: Language, is_colour_unwanted: bool) -> Self {
+        let is_terminal = io::stdout().is_terminal();
+        let width = if is_terminal { comfy_table::Table::new().width() } else { None };
+        Self {
+            is_json,
+            language,
+            has_colour: is_terminal && !is_colour_unwanted,
+            has_colour_on_error: io::stderr().is_terminal() && !is_colour_unwanted,
+            width,
+        }
+    }
+
+    /// JSON as the node gave it, indented.
+    pub(crate) fn json(&self, raw: &str) -> Result<()> {
+        self.raw(&(json_text::indent(raw) + "\n"))
+    }
+
+    /// A table, or `nothing` (on standard error) if it has no rows.
+    pub(crate) fn table(&self, table: &Table, nothing: &Text) -> Result<()> {
+        if table.is_empty() {
+            self.note(nothing);
+            return Ok(());
+        }
+        self.raw(&table.render(self.width, self.has_colour))
+    }
+
+    /// Names and values, one pair a line; pairs without a value are left out.
+    pub(crate) fn fields(&self, pairs: &[(&str, Content)]) -> Result<()> {
+        let pairs: Vec<_> = pairs.iter().filter(|(_, value)| !value.text.is_empty()).collect();
+        let width = pairs.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0) + 2;
+        let mut text = String::new();
+        for (name, value) in pairs {
+            let shown = plain(&value.text);
+            let shown = match (self.has_colour, value.tone) {
+                (true, Tone::Good) => format!("\x1b[32m{shown}\x1b[0m"),
+                (true, Tone::Busy) => format!("\x1b[33m{shown}\x1b[0m"),
+                (true, Tone::Bad) => format!("\x1b[31m{shown}\x1b[0m"),
+                _ => shown,
+            };
+            text.push_str(&format!("{name:width$}{shown}\n"));
+        }
+        self.raw(&text)
+    }
+
+    /// A heading above a table that is one of several.
+    pub(crate) fn heading(&self, title: &str) -> Result<()> {
+        self.raw(&if self.has_colour { format!("\n\x1b[1m{title}\x1b[0m\n") } else { format!("\n{title}\n") })
+    }
+
+    /// A sentence as the result.
+    pub(crate) fn say(&self, text: &Text) -> Result<()> {
+        self.raw(&format!("{}\n", plain(text.pick(self.language))))
+    }
+
+    /// Text as it is, at once.
+    pub(crate) fn raw(&self, text: &str) -> Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()?;
+        Ok(())
+    }
+
+    /// A remark on standard error that no script needs.
+    pub(crate) fn note(&self, text: &Text) {
+        // nobody is left to be told if standard error is gone
+        let _ = writeln!(io::stderr(), "{}", plain(text.pick(self.language)));
+    }
+
+    /// A failure on standard error, about `subject` if it is one of several.
+    pub(crate) fn failure(&self, subject: Option<&str>, error: &CliError, is_verbose: bool) {
+        let told = plain_lines(&error.describe(self.language, is_verbose));
+        let subject = subject.map(|name| format!("{}: ", plain(name))).unwrap_or_default();
+        let head = if self.has_colour_on_error { "\x1b[31mhvctl:\x1b[0m" } else { "hvctl:" };
+        let _ = writeln!(io::stderr(), "{head} {subject}{told}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Table {
+        let mut table =
+            Table::new(&[column("NAME"), column("STATUS"), column("CPU").number(), column("IMAGE").spare(2), column("UUID").spare(1)]);
+        table.row(vec!["web".into(), Content::toned("running", Tone::Good), "2".into(), "debian".into(), "0000".into()]);
+        table.row(vec!["数据库".into(), "stopped".into(), "16".into(), "-".into(), "1111".into()]);
+        table
+    }
+
+    #[test]
+    fn a_table_is_aligned_without_borders_and_trailing_blanks() {
+        let expected = "\
+NAME    STATUS   CPU  IMAGE   UUID
+web     running    2  debian  0000
+数据库  stopped   16  -       1111
+";
+        assert_eq!(sample().render(None, false), expected);
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_fewer_columns_and_no_broken_lines() {
+        let all = sample().render(Some(34), false);
+        assert!(all.contains("IMAGE"));
+        let fewer = sample().render(Some(33), false);
+        assert!(!fewer.contains("IMAGE") && fewer.contains("UUID"));
+        let least = sample().render(Some(10), false);
+        assert!(!least.contains("UUID") && least.contains("CPU"));
+        assert_eq!(least.lines().count(), 3);
+    }
+
+    #[test]
+    fn colours_appear_only_if_wanted() {
+        assert!(!sample().render(None, false).contains('\x1b'));
+        assert!(sample().render(None, true).contains("\x1b["));
+    }
+
+    #[test]
+    fn control_characters_never_reach_the_terminal() {
+        let mut table = Table::new(&[column("NAME")]);
+        table.row(vec!["evil\x1b[2J\nname".into()]);
+        let shown = table.render(None, false);
+        assert!(!shown.contains('\x1b'));
+        assert_eq!(shown.lines().count(), 2);
+        assert_eq!(plain_lines("a\x1b[31mb\r\n\tc\u{9b}"), "a[31mb\n\tc");
+    }
+}

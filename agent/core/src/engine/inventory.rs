@@ -1,0 +1,147 @@
+//! How the picture of the node changes: by committed records, by what libvirt was seen to have, by jobs.
+
+use crate::model::{Freshness, Job, ObservedVm, ResourceType, Snapshot, Timestamp, Vm};
+use crate::port::Write;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Applies a record write to the picture. Jobs, operations, accounts and tokens do not stand in it.
+pub(crate) fn apply(snapshot: &mut Snapshot, write: &Write) {
+    match write {
+        Write::PutVm(record) => change_vm(snapshot, record.vm_uuid, |vm| match vm {
+            Some(vm) => vm.record = Some(record.clone()),
+            None => *vm = Some(Vm::from_record(record.clone())),
+        }),
+        Write::DeleteVm(uuid) => change_vm(snapshot, *uuid, |vm| {
+            if let Some(vm) = vm {
+                vm.record = None;
+            }
+        }),
+        Write::PutVolume(volume) => {
+            snapshot.volumes.insert(volume.volume_uuid, volume.clone());
+        }
+        Write::DeleteVolume(uuid) => {
+            snapshot.volumes.remove(uuid);
+        }
+        Write::PutImage(image) => {
+            snapshot.images.insert(image.image_uuid, image.clone());
+        }
+        Write::DeleteImage(uuid) => {
+            snapshot.images.remove(uuid);
+        }
+        Write::PutSpecification(specification) => {
+            snapshot.specifications.insert(specification.specification_uuid, specification.clone());
+        }
+        Write::DeleteSpecification(uuid) => {
+            snapshot.specifications.remove(uuid);
+        }
+        Write::PutHostSettings(settings) => snapshot.settings = Arc::new(settings.clone()),
+        Write::PutJob(_)
+        | Write::PutOperation(_)
+        | Write::PutAccount(_)
+        | Write::DeleteAccount(_)
+        | Write::PutToken(_)
+        | Write::DeleteToken(_)
+        | Write::Prune { .. } => {}
+    }
+}
+
+/// The write that puts back what `write` is about to replace.
+pub(crate) fn inverse(snapshot: &Snapshot, write: &Write) -> Option<Write> {
+    match write {
+        Write::PutVm(record) => {
+            let before = snapshot.vms.get(&record.vm_uuid).and_then(|vm| vm.record.clone());
+            Some(before.map_or(Write::DeleteVm(record.vm_uuid), Write::PutVm))
+        }
+        Write::PutVolume(volume) => {
+            let before = snapshot.volumes.get(&volume.volume_uuid).cloned();
+            Some(before.map_or(Write::DeleteVolume(volume.volume_uuid), Write::PutVolume))
+        }
+        Write::PutImage(image) => {
+            let before = snapshot.images.get(&image.image_uuid).cloned();
+            Some(before.map_or(Write::DeleteImage(image.image_uuid), Write::PutImage))
+        }
+        Write::PutSpecification(specification) => {
+            let uuid = specification.specification_uuid;
+            let before = snapshot.specifications.get(&uuid).cloned();
+            Some(before.map_or(Write::DeleteSpecification(uuid), Write::PutSpecification))
+        }
+        Write::DeleteVm(uuid) => snapshot.vms.get(uuid).and_then(|vm| vm.record.clone()).map(Write::PutVm),
+        Write::DeleteVolume(uuid) => snapshot.volumes.get(uuid).cloned().map(Write::PutVolume),
+        Write::DeleteImage(uuid) => snapshot.images.get(uuid).cloned().map(Write::PutImage),
+        Write::DeleteSpecification(uuid) => snapshot.specifications.get(uuid).cloned().map(Write::PutSpecification),
+        _ => None,
+    }
+}
+
+/// Shows a job that has not ended, on the node and on its VM.
+pub(crate) fn show_job(snapshot: &mut Snapshot, job: &Arc<Job>) {
+    snapshot.open_jobs.insert(job.job_uuid, job.clone());
+    if job.resource.kind == ResourceType::Vm {
+        change_vm(snapshot, job.resource.uuid, |vm| {
+            if let Some(vm) = vm {
+                // A job that waits for its turn does not hide the one that runs.
+                let shown = vm.job.as_ref().map(|j| j.job_uuid);
+                if shown.is_none() || shown == Some(job.job_uuid) {
+                    vm.job = Some(job.clone());
+                }
+            }
+        });
+    }
+}
+
+/// Takes an ended job away.
+pub(crate) fn hide_job(snapshot: &mut Snapshot, job: &Job) {
+    snapshot.open_jobs.remove(&job.job_uuid);
+    if job.resource.kind == ResourceType::Vm {
+        change_vm(snapshot, job.resource.uuid, |vm| {
+            if let Some(vm) = vm {
+                vm.job.take_if(|shown| shown.job_uuid == job.job_uuid);
+            }
+        });
+    }
+}
+
+/// What libvirt has of one VM, just read.
+pub(crate) fn observe(snapshot: &mut Snapshot, vm_uuid: Uuid, observed: Option<ObservedVm>, now: Timestamp) {
+    if observed.is_none() {
+        snapshot.vm_usage.remove(&vm_uuid);
+    }
+    change_vm(snapshot, vm_uuid, |vm| match (vm.as_mut(), observed) {
+        (Some(vm), observed) => {
+            vm.observed = observed.map(Arc::new);
+            vm.observed_time = now;
+            vm.freshness = Freshness::Fresh;
+        }
+        (None, Some(observed)) => *vm = Some(Vm::from_observed(Arc::new(observed), now)),
+        (None, None) => {}
+    });
+}
+
+/// Marks everything seen so far as stale: libvirt does not answer any more.
+pub(crate) fn mark_stale(snapshot: &mut Snapshot) {
+    let uuids: Vec<Uuid> = snapshot.vms.iter().filter(|(_, vm)| vm.freshness == Freshness::Fresh).map(|(uuid, _)| *uuid).collect();
+    for uuid in uuids {
+        change_vm(snapshot, uuid, |vm| {
+            if let Some(vm) = vm {
+                vm.freshness = Freshness::Stale;
+            }
+        });
+    }
+}
+
+/// Changes one VM of the picture and settles it; a VM with neither record nor observation left is taken out.
+pub(crate) fn change_vm(snapshot: &mut Snapshot, vm_uuid: Uuid, change: impl FnOnce(&mut Option<Vm>)) {
+    let mut vm = snapshot.vms.get(&vm_uuid).map(|vm| Vm::clone(vm));
+    change(&mut vm);
+    match vm {
+        Some(mut vm) if vm.record.is_some() || vm.observed.is_some() => {
+            vm.settle();
+            snapshot.vms.insert(vm_uuid, Arc::new(vm));
+        }
+        _ => {
+            snapshot.vms.remove(&vm_uuid);
+            snapshot.vm_usage.remove(&vm_uuid);
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Keeps the picture true: libvirt's events, re-listing, networks, leases, pools, the connection itself.
+//!
+//! An event only says "read this again". Reads may end in another order than they began; [`ReadOrder`] lets a read that began later win.
+
+use super::{Inner, inventory, rebuild};
+use crate::Result;
+use crate::model::{ConnectionState, ObservedVm, Snapshot};
+use crate::port::HypervisorEvent;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+/// Most single reads at a time.
+const READS_AT_A_TIME: usize = 4;
+/// Pause before a failed first reading is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Which read of a VM counts.
+#[derive(Debug, Default)]
+pub(crate) struct ReadOrder {
+    last: u64,
+    applied: HashMap<Uuid, u64>,
+}
+
+impl ReadOrder {
+    /// A number for a read that begins now.
+    fn begin(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    /// May this read be applied to this VM? Not if one that began later was.
+    fn admit(&mut self, vm_uuid: Uuid, number: u64) -> bool {
+        let applied = self.applied.entry(vm_uuid).or_insert(0);
+        if *applied > number {
+            return false;
+        }
+        *applied = number;
+        true
+    }
+
+    /// Forgets VMs that are gone since before a whole listing began; nothing older can come any more.
+    fn forget(&mut self, number: u64, is_known: impl Fn(&Uuid) -> bool) {
+        self.applied.retain(|uuid, applied| *applied >= number || is_known(uuid));
+    }
+}
+
+/// Starts the observer's tasks.
+pub(super) fn spawn(inner: &Arc<Inner>) {
+    let Some(events) = inner.ports.hypervisor.take_events() else {
+        tracing::error!("The hypervisor's events are taken already; the picture is kept by re-listing alone");
+        return;
+    };
+    tokio::spawn(follow_connection(inner.clone()));
+    tokio::spawn(follow_events(inner.clone(), events));
+    tokio::spawn(re_read_regularly(inner.clone()));
+}
+
+/// Reads one VM again and shows what was read. Failures leave the last good picture and are logged.
+pub(super) async fn refresh(inner: &Inner, vm_uuid: Uuid) {
+    let number = inner.reads.lock().begin();
+    match inner.ports.hypervisor.observe(vm_uuid).await {
+        Ok(observed) => show(inner, number, vm_uuid, observed),
+        Err(error) => tracing::warn!(%vm_uuid, error = %error.chain(), "A VM could not be read"),
+    }
+}
+
+fn show(inner: &Inner, number: u64, vm_uuid: Uuid, observed: Option<ObservedVm>) {
+    let now = inner.now();
+    inner.world.update(|snapshot| {
+        if inner.reads.lock().admit(vm_uuid, number) {
+            inventory::observe(snapshot, vm_uuid, observed, now);
+        }
+    });
+}
+
+/// Reads every domain and shows them; VMs that libvirt has no longer lose their observed side.
+async fn relist(inner: &Inner) -> Result<()> {
+    let number = inner.reads.lock().begin();
+    let domains = inner.ports.hypervisor.list_domains().await?;
+    let now = inner.now();
+    let seen: HashSet<Uuid> = domains.iter().map(|d| d.vm_uuid).collect();
+    inner.world.update(|snapshot| {
+        let mut reads = inner.reads.lock();
+        let gone: Vec<Uuid> = snapshot.vms.keys().filter(|uuid| !seen.contains(uuid)).copied().collect();
+        for domain in domains {
+            if reads.admit(domain.vm_uuid, number) {
+                inventory::observe(snapshot, domain.vm_uuid, Some(domain), now);
+            }
+        }
+        for uuid in gone {
+            if reads.admit(uuid, number) {
+                inventory::observe(snapshot, uuid, None, now);
+            }
+        }
+        reads.forget(number, |uuid| snapshot.vms.contains_key(uuid));
+    });
+    rebuild::rebuild_lost_records(inner).await;
+    Ok(())
+}
+
+/// Everything that is read when the connection is new.
+async fn read_everything(inner: &Inner) -> Result<()> {
+    inner.ports.hypervisor.ensure_pools().await?;
+    let capabilities = Arc::new(inner.ports.hypervisor.capabilities().await?);
+    inner.world.update(|snapshot| snapshot.capabilities = Some(capabilities));
+    read_networks(inner).await?;
+    relist(inner).await
+}
+
+async fn read_networks(inner: &Inner) -> Result<()> {
+    let networks = inner.ports.hypervisor.list_networks().await?;
+    let mut leases = Vec::new();
+    for network in networks.iter().filter(|n| n.is_active && n.ipv4.as_ref().is_some_and(|s| !s.dhcp_ranges.is_empty())) {
+        leases.extend(inner.ports.hypervisor.list_leases(network.network_uuid).await?);
+    }
+    let pools = inner.ports.hypervisor.pool_space().await?;
+    inner.world.update(|snapshot| {
+        snapshot.networks = networks.into_iter().map(|n| (n.network_uuid, Arc::new(n))).collect();
+        snapshot.leased_addresses = leases.into_iter().map(|l| (l.mac_address, l.ip_address)).collect();
+        snapshot.pools = Arc::new(pools);
+    });
+    Ok(())
+}
+
+/// The connection's state reaches the picture here and nowhere else: `Up` only once everything was read.
+async fn follow_connection(inner: Arc<Inner>) {
+    let mut states = inner.ports.hypervisor.connection();
+    loop {
+        let state = states.borrow_and_update().clone();
+        match &state {
+            ConnectionState::Up => {
+                if let Err(error) = read_everything(&inner).await {
+                    tracing::warn!(error = %error.chain(), "Reading everything from libvirt failed, trying again");
+                    let _ = tokio::time::timeout(RETRY_PAUSE, states.changed()).await;
+                    continue;
+                }
+                tracing::info!(vms = inner.world.load().vms.len(), "Connected to libvirt, everything is read");
+                set_connection(&inner, state);
+            }
+            ConnectionState::Down(reason) => {
+                tracing::warn!(reason, "The connection to libvirt is lost");
+                set_connection(&inner, state);
+                inner.world.update(inventory::mark_stale);
+            }
+            ConnectionState::Connecting => set_connection(&inner, state),
+        }
+        if states.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn set_connection(inner: &Inner, state: ConnectionState) {
+    inner.world.update(|snapshot: &mut Snapshot| snapshot.connection = state);
+}
+
+async fn follow_events(inner: Arc<Inner>, mut events: mpsc::Receiver<HypervisorEvent>) {
+    let mut dirty: HashSet<Uuid> = HashSet::new();
+    let mut reading: HashSet<Uuid> = HashSet::new();
+    let mut reads: JoinSet<Uuid> = JoinSet::new();
+    loop {
+        while reads.len() < READS_AT_A_TIME {
+            // A VM that is being read stays dirty until that read ends: what it saw may be older than the event.
+            let Some(vm_uuid) = dirty.iter().find(|uuid| !reading.contains(uuid)).copied() else { break };
+            dirty.remove(&vm_uuid);
+            reading.insert(vm_uuid);
+            let inner = inner.clone();
+            reads.spawn(async move {
+                refresh(&inner, vm_uuid).await;
+                vm_uuid
+            });
+        }
+        tokio::select! {
+            event = events.recv() => match event {
+                Some(event) => take_event(&inner, event, &mut dirty).await,
+                None => return,
+            },
+            Some(done) = reads.join_next(), if !reads.is_empty() => match done {
+                Ok(vm_uuid) => { reading.remove(&vm_uuid); }
+                Err(error) => {
+                    tracing::error!(%error, "A read of a VM panicked");
+                    reading.clear();
+                }
+            },
+        }
+    }
+}
+
+async fn take_event(inner: &Inner, event: HypervisorEvent, dirty: &mut HashSet<Uuid>) {
+    tracing::debug!(?event, "Event");
+    match event {
+        HypervisorEvent::DomainChanged(vm_uuid) | HypervisorEvent::DomainPanicked(vm_uuid) | HypervisorEvent::DomainIoError(vm_uuid) => {
+            dirty.insert(vm_uuid);
+        }
+        HypervisorEvent::DomainRebooted(vm_uuid) => {
+            inner.world.update(|snapshot| {
+                inventory::change_vm(snapshot, vm_uuid, |vm| {
+                    if let Some(vm) = vm {
+                        vm.reboot_count = vm.reboot_count.wrapping_add(1);
+                    }
+                });
+            });
+            dirty.insert(vm_uuid);
+        }
+        HypervisorEvent::NetworksChanged => {
+            if let Err(error) = read_networks(inner).await {
+                tracing::warn!(error = %error.chain(), "Networks could not be read");
+            }
+        }
+        HypervisorEvent::Connected | HypervisorEvent::Lagged => {
+            if let Err(error) = relist(inner).await {
+                tracing::warn!(error = %error.chain(), "Listing all VMs failed");
+            }
+        }
+    }
+}
+
+async fn re_read_regularly(inner: Arc<Inner>) {
+    let mut lists = tokio::time::interval(inner.config.relist_interval);
+    let mut networks = tokio::time::interval(inner.config.network_interval);
+    lists.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    networks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let result = tokio::select! {
+            _ = lists.tick() => if is_up(&inner) { relist(&inner).await } else { Ok(()) },
+            _ = networks.tick() => if is_up(&inner) { read_networks(&inner).await } else { Ok(()) },
+        };
+        if let Err(error) = result {
+            tracing::warn!(error = %error.chain(), "A regular reading failed");
+        }
+    }
+}
+
+fn is_up(inner: &Inner) -> bool {
+    inner.world.load().connection == ConnectionState::Up
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_that_began_earlier_never_replaces_one_that_began_later() {
+        let (vm, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let mut order = ReadOrder::default();
+        let (first, second) = (order.begin(), order.begin());
+        assert!(order.admit(vm, second));
+        assert!(!order.admit(vm, first));
+        assert!(order.admit(other, first));
+    }
+
+    #[test]
+    fn a_vm_that_is_gone_is_forgotten_only_after_a_later_listing() {
+        let vm = Uuid::from_u128(1);
+        let mut order = ReadOrder::default();
+        let early = order.begin();
+        let gone = order.begin();
+        assert!(order.admit(vm, gone));
+        order.forget(gone, |_| false);
+        assert!(!order.admit(vm, early), "an old listing must not bring it back");
+        let listing = order.begin();
+        order.forget(listing, |_| false);
+        assert!(order.applied.is_empty());
+    }
+}

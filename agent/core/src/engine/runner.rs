@@ -1,0 +1,353 @@
+//! Runs one job: waits for its turn, makes its steps so one after the other, takes them back if one fails, writes down how it ended.
+//!
+//! ```text
+//!   queued ──turn──▶ running ──every step──▶ succeeded
+//!                       │ a step fails, or cancel between steps
+//!                       └──▶ undo, last step first ──▶ failed | canceled
+//! ```
+
+use super::{Inner, inventory, observer};
+use crate::error::ErrorRecord;
+use crate::model::{Job, JobStatus, Operation, ResourceType, StepRecord, StepStatus};
+use crate::port::{ConnectionState, Durability, TransferControl, Write};
+use crate::verb::{Cancel, Change, GuestSeed, Outputs, Step, StepContext, Weight};
+use crate::{AgentError, ErrorCode, Result, fail};
+use futures_util::FutureExt;
+use serde_json::Value;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::SemaphorePermit;
+use uuid::Uuid;
+
+/// Longer than any wait that makes sense; a job waits for its turn, and after a restart for libvirt, as long as that takes.
+const AS_LONG_AS_IT_TAKES: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// How often the progress of a long step is looked at.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
+/// First and longest pause before something that must succeed is tried again.
+const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// What a job is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Its steps, from the first.
+    Run,
+    /// Its steps again, after a restart.
+    Resume,
+    /// Only its undo, after a restart.
+    Undo,
+}
+
+/// Starts the task of an accepted job.
+pub(super) fn spawn(inner: &Arc<Inner>, job: Arc<Job>, change: Change, cancel: Cancel, seed: GuestSeed, mode: Mode) {
+    let inner = inner.clone();
+    let span = tracing::info_span!("job", job_uuid = %job.job_uuid, verb = job.verb.word(), request_id = %job.caller.request_id);
+    let task = async move {
+        let context = StepContext {
+            hypervisor: inner.ports.hypervisor.clone(),
+            images: inner.ports.images.clone(),
+            world: inner.world.clone(),
+            settings: inner.verb_settings.clone(),
+            cancel,
+            transfer: Arc::new(TransferControl::default()),
+            seed,
+        };
+        let job = Job::clone(&job);
+        Run { inner, job, change, context, mode }.whole().await;
+    };
+    tokio::spawn(tracing::Instrument::instrument(task, span));
+}
+
+struct Run {
+    inner: Arc<Inner>,
+    job: Job,
+    change: Change,
+    context: StepContext,
+    mode: Mode,
+}
+
+impl Run {
+    async fn whole(mut self) {
+        self.wait_for_turn().await;
+        self.job.status = JobStatus::Running;
+        self.job.start_time = Some(self.job.start_time.unwrap_or_else(|| self.inner.now()));
+        self.job.is_after_restart |= self.mode != Mode::Run;
+        self.publish();
+        tracing::info!(resource = %self.job.resource.uuid, name = %self.job.resource_name, after_restart = self.job.is_after_restart, "Job started");
+        let outcome = if self.mode == Mode::Undo { Err(restarted_error(&self.job)) } else { self.forward().await };
+        match outcome {
+            Ok(outputs) => self.succeed(&outputs).await,
+            Err(error) => self.fail(error).await,
+        }
+    }
+
+    async fn wait_for_turn(&self) {
+        let (resource, job_uuid) = (self.job.resource, self.job.job_uuid);
+        let inner = &self.inner;
+        inner.world.wait_until(AS_LONG_AS_IT_TAKES, |_| inner.lanes.lock().is_running(resource, job_uuid)).await;
+        if self.mode != Mode::Run && matches!(resource.kind, ResourceType::Vm | ResourceType::Volume) {
+            inner.world.wait_until(AS_LONG_AS_IT_TAKES, |snapshot| snapshot.connection == ConnectionState::Up).await;
+        }
+    }
+
+    async fn forward(&mut self) -> Result<Outputs> {
+        let steps = self.change.verb().steps();
+        let mut outputs = Outputs::new();
+        for (number, step) in steps.iter().enumerate() {
+            if self.change.verb().is_cancelable() {
+                self.context.check_cancel()?;
+            }
+            self.journal(step.name, StepStatus::Started).await;
+            let value = self.run_step(step, number, steps.len()).await?;
+            outputs.insert(step.name, value);
+            self.mark(step.name, StepStatus::Done);
+        }
+        // Read your own writes: whoever waited for this job sees what it did.
+        if self.job.resource.kind == ResourceType::Vm {
+            observer::refresh(&self.inner, self.job.resource.uuid).await;
+        }
+        Ok(outputs)
+    }
+
+    async fn run_step(&mut self, step: &Step, number: usize, count: usize) -> Result<Value> {
+        let inner = self.inner.clone();
+        let change = self.change.clone();
+        let context = self.context.clone();
+        let name = step.name;
+        let weight = step.weight;
+        let work = async move {
+            let _slot = slot(&inner, weight, &context).await?;
+            change.verb().run(name, &context).await
+        };
+        // A bug in one step must end that job, not the lane.
+        let mut work = std::pin::pin!(AssertUnwindSafe(work).catch_unwind());
+        let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
+        loop {
+            tokio::select! {
+                done = &mut work => {
+                    return done.unwrap_or_else(|_| Err(fail!(Internal, "step {name} panicked"; "步骤 {name} 异常终止")));
+                }
+                _ = ticks.tick() => self.show_progress(number, count),
+                // Long transfers look at their own flag.
+                () = self.context.cancel.wait(), if !self.context.transfer.is_canceled.load(Ordering::Relaxed) => {
+                    self.context.transfer.is_canceled.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    fn show_progress(&mut self, number: usize, count: usize) {
+        let inside = usize::from(self.context.transfer.percent());
+        let percent = u8::try_from((number * 100 + inside) / count.max(1)).unwrap_or(99).min(99);
+        if percent > self.job.progress_percent {
+            self.job.progress_percent = percent;
+            self.publish();
+        }
+    }
+
+    /// Writes a step down before it runs. Kernel-durable is enough: the plan alone, committed durably, suffices to resume or undo.
+    async fn journal(&mut self, name: &'static str, status: StepStatus) {
+        self.mark(name, status);
+        let write = Write::PutJob(Arc::new(self.job.clone()));
+        if let Err(error) = self.inner.ports.store.commit(vec![write], Durability::Relaxed).await {
+            tracing::warn!(error = %error.chain(), step = name, "A step could not be written to the journal");
+        }
+    }
+
+    fn mark(&mut self, name: &'static str, status: StepStatus) {
+        let time = self.inner.now();
+        match self.job.steps.iter_mut().find(|s| s.name == name) {
+            Some(step) => (step.status, step.time) = (status, time),
+            None => self.job.steps.push(StepRecord { name: name.to_owned(), status, time }),
+        }
+        self.publish();
+    }
+
+    async fn succeed(mut self, outputs: &Outputs) {
+        let now = self.inner.now();
+        let writes = self.change.verb().succeed(&self.inner.world.load(), outputs, now);
+        self.job.status = JobStatus::Succeeded;
+        self.job.progress_percent = 100;
+        tracing::info!("Job succeeded");
+        self.end(writes).await;
+    }
+
+    async fn fail(mut self, error: AgentError) {
+        tracing::warn!(error = %error.chain(), "Job fails, its steps are undone");
+        let mut record = error.record();
+        let not_undone = self.undo().await;
+        if self.job.resource.kind == ResourceType::Vm {
+            observer::refresh(&self.inner, self.job.resource.uuid).await;
+        }
+        let (snapshot, now) = (self.inner.world.load(), self.inner.now());
+        let writes = if not_undone.is_empty() {
+            self.change.verb().fail(&snapshot, &record, now)
+        } else {
+            let names = not_undone.join(", ");
+            record.detail.en.push_str(&format!(" (not undone: {names})"));
+            record.detail.cn.push_str(&format!(" (未能撤销: {names})"));
+            self.change.verb().fail_incompletely(&snapshot, &record, now)
+        };
+        self.job.status = if error.code() == ErrorCode::JobCanceled { JobStatus::Canceled } else { JobStatus::Failed };
+        self.job.error = Some(record);
+        self.end(writes).await;
+    }
+
+    /// Takes back every step that may have run, last first. Names of those that could not be.
+    async fn undo(&mut self) -> Vec<&'static str> {
+        let steps = self.change.verb().steps();
+        let mut not_undone = Vec::new();
+        for step in steps.iter().rev() {
+            // After a restart the journal may lag behind by one step, so everything is taken back; that does no harm.
+            let may_have_run = self.mode != Mode::Run || self.job.steps.iter().any(|s| s.name == step.name);
+            if !may_have_run {
+                continue;
+            }
+            match self.undo_step(step.name).await {
+                Ok(()) => self.mark(step.name, StepStatus::Undone),
+                Err(error) => {
+                    tracing::error!(step = step.name, error = %error.chain(), "A step could not be undone");
+                    not_undone.push(step.name);
+                }
+            }
+        }
+        not_undone
+    }
+
+    /// With patience: as long as libvirt does not answer, the undo waits for it.
+    async fn undo_step(&self, name: &'static str) -> Result<()> {
+        let deadline = tokio::time::Instant::now() + self.inner.config.undo_patience;
+        let mut pause = RETRY_PAUSES.0;
+        let mut tries_left = 3u32;
+        loop {
+            let attempt = AssertUnwindSafe(self.change.verb().undo(name, &self.context)).catch_unwind().await;
+            let error = match attempt {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => error,
+                Err(_) => return Err(fail!(Internal, "the undo of step {name} panicked"; "步骤 {name} 的撤销异常终止")),
+            };
+            if !error.code().is_retryable() {
+                tries_left -= 1;
+            }
+            if tries_left == 0 || tokio::time::Instant::now() >= deadline {
+                return Err(error);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_PAUSES.1);
+        }
+    }
+
+    /// Writes the end down, shows it, lets the next job of the lane run, wakes whoever waits.
+    async fn end(mut self, writes: Vec<Write>) {
+        self.job.finish_time = Some(self.inner.now());
+        self.job.input = Value::Null;
+        let job = Arc::new(self.job);
+        let mut all = writes.clone();
+        all.push(Write::PutJob(job.clone()));
+        if let Some(operation) = ended_operation(&self.inner, &job).await {
+            all.push(Write::PutOperation(Arc::new(operation)));
+        }
+        commit_at_last(&self.inner, all).await;
+        let inner = &self.inner;
+        inner.world.update(|snapshot| {
+            for write in &writes {
+                inventory::apply(snapshot, write);
+            }
+            inventory::hide_job(snapshot, &job);
+            inner.lanes.lock().leave(job.resource, job.job_uuid);
+            // A job that waited for its turn is shown from now on.
+            let next = snapshot.open_jobs.values().find(|j| j.resource == job.resource).cloned();
+            if let Some(next) = next {
+                inventory::show_job(snapshot, &next);
+            }
+        });
+        let waiters = inner.waiting.lock().remove(&job.job_uuid);
+        if let Some(waiters) = waiters {
+            waiters.send_replace(job);
+        }
+    }
+
+    /// Shows the job as it is now to readers and waiters.
+    fn publish(&self) {
+        let job = Arc::new(self.job.clone());
+        self.inner.world.update(|snapshot| inventory::show_job(snapshot, &job));
+        if let Some(waiters) = self.inner.waiting.lock().get(&job.job_uuid) {
+            waiters.send_replace(job);
+        }
+    }
+}
+
+/// A place among the heavy steps; none is needed for light ones.
+async fn slot<'a>(inner: &'a Inner, weight: Weight, context: &StepContext) -> Result<Option<SemaphorePermit<'a>>> {
+    let slots = match weight {
+        Weight::Light => return Ok(None),
+        Weight::Disk => &inner.disk_slots,
+        Weight::Start => &inner.start_slots,
+    };
+    tokio::select! {
+        permit = slots.acquire() => permit.map(Some).map_err(|e| fail!(Internal, "no slots").caused_by(e)),
+        () = context.cancel.wait() => Err(fail!(JobCanceled)),
+    }
+}
+
+fn restarted_error(job: &Job) -> AgentError {
+    let code = match job.verb.resource_type() {
+        ResourceType::Vm => ErrorCode::VmCreateFailed,
+        _ => ErrorCode::Internal,
+    };
+    let detail = crate::error::Detail::both(
+        "the daemon was restarted before it was done, and it was undone; ask again",
+        "任务完成前守护进程重启，已撤销，请重新请求",
+    );
+    AgentError::at(crate::here!(), code, detail)
+}
+
+async fn ended_operation(inner: &Inner, job: &Job) -> Option<Operation> {
+    match inner.ports.store.operation(job.operation_uuid).await {
+        Ok(Some(mut operation)) => {
+            operation.error.clone_from(&job.error);
+            operation.finish_time = job.finish_time;
+            Some(operation)
+        }
+        Ok(None) => None,
+        Err(error) => {
+            tracing::warn!(error = %error.chain(), "The operation row of a job cannot be read");
+            None
+        }
+    }
+}
+
+/// Commits until it is done: what happened cannot be taken back any more, so a full disk only delays its record.
+async fn commit_at_last(inner: &Inner, writes: Vec<Write>) {
+    let mut pause = RETRY_PAUSES.0;
+    while let Err(error) = inner.ports.store.commit(writes.clone(), Durability::Durable).await {
+        tracing::error!(error = %error.chain(), "The end of a job cannot be written, trying again");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RETRY_PAUSES.1);
+    }
+}
+
+/// For jobs of a former run whose plan cannot be read: they end as failed, whatever they left is for an operator.
+pub(super) async fn end_unreadable(inner: &Inner, job: Job, error: &AgentError) {
+    let mut job = job;
+    job.status = JobStatus::Failed;
+    job.is_after_restart = true;
+    job.finish_time = Some(inner.now());
+    job.error = Some(ErrorRecord::clone(&error.record()));
+    job.input = Value::Null;
+    commit_at_last(inner, vec![Write::PutJob(Arc::new(job))]).await;
+}
+
+/// The cancel flag of a job taken up after a restart.
+pub(super) fn entry_of(job: &Job) -> (super::queue::Entry, Cancel) {
+    let cancel = Cancel::default();
+    let traits = super::queue::ChangeTraits { verb: job.verb, is_forced: false };
+    (super::queue::Entry { job_uuid: job.job_uuid, traits, cancel: cancel.clone() }, cancel)
+}
+
+/// Job uuids are version 7: their order is the order of acceptance.
+pub(super) fn in_order(mut jobs: Vec<Job>) -> Vec<Job> {
+    jobs.sort_by_key(|job: &Job| -> Uuid { job.job_uuid });
+    jobs
+}

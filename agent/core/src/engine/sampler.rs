@@ -1,0 +1,59 @@
+//! Reads usage of host and VMs in the background, never in a request.
+
+use super::{Inner, usage};
+use crate::model::{ConnectionState, HostSample, VmSample};
+use std::collections::HashMap;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// The last reading of each, to compute rates from.
+#[derive(Default)]
+struct Last {
+    host: Option<HostSample>,
+    vms: HashMap<Uuid, VmSample>,
+}
+
+/// Starts the sampler.
+pub(super) fn spawn(inner: &Arc<Inner>) {
+    let inner = inner.clone();
+    tokio::spawn(async move {
+        let mut last = Last::default();
+        let mut ticks = tokio::time::interval(inner.config.sample_interval);
+        // A reading that took long is not made up for: the next one comes an interval later.
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            sample_host(&inner, &mut last).await;
+            if inner.world.load().connection == ConnectionState::Up {
+                sample_vms(&inner, &mut last).await;
+            }
+        }
+    });
+}
+
+async fn sample_host(inner: &Inner, last: &mut Last) {
+    let probe = inner.ports.probe.clone();
+    let sample = match tokio::task::spawn_blocking(move || probe.sample()).await {
+        Ok(Ok(sample)) => sample,
+        Ok(Err(error)) => return tracing::warn!(error = %error.chain(), "The host's counters could not be read"),
+        Err(error) => return tracing::error!(%error, "Reading the host's counters panicked"),
+    };
+    let point = Arc::new(usage::of_host(last.host.as_ref(), &sample));
+    last.host = Some(sample);
+    inner.world.update(|snapshot| snapshot.host_usage = Some(point));
+}
+
+async fn sample_vms(inner: &Inner, last: &mut Last) {
+    let samples = match inner.ports.hypervisor.sample_all().await {
+        Ok(samples) => samples,
+        Err(error) => return tracing::warn!(error = %error.chain(), "The VMs' counters could not be read"),
+    };
+    let mut now = HashMap::with_capacity(samples.len());
+    let mut points = imbl::OrdMap::new();
+    for sample in samples {
+        points.insert(sample.vm_uuid, Arc::new(usage::of_vm(last.vms.get(&sample.vm_uuid), &sample)));
+        now.insert(sample.vm_uuid, sample);
+    }
+    last.vms = now;
+    inner.world.update(|snapshot| snapshot.vm_usage = points);
+}

@@ -1,0 +1,511 @@
+//! The engine on the fake world: what a request does, what a failure leaves, what a restart takes up.
+
+use super::*;
+use crate::ErrorCode;
+use crate::fake::{FakeHypervisor, FakeImageTransfer, FakeNode, FakeProbe, FakeStore, Fault, Faults, NodeOptions};
+use crate::model::{Caller, ImageFormat, JobStatus, Management, Role, StateReason, VmStatus, VolumeStatus};
+use crate::port::{JobFilter, OperationFilter, Page, SortOrder, SystemClock};
+use crate::verb::*;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// A node whose daemon can be restarted.
+struct Bench {
+    node: FakeNode,
+    store: Arc<FakeStore>,
+    faults: Faults,
+    hypervisor: Arc<FakeHypervisor>,
+    engine: Engine,
+}
+
+fn config() -> EngineConfig {
+    EngineConfig { undo_patience: Duration::from_millis(300), ..EngineConfig::default() }
+}
+
+async fn open(node: FakeNode, store: Arc<FakeStore>, faults: Faults) -> Bench {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let hypervisor = FakeHypervisor::new(node.clone(), faults.clone());
+    let ports = EnginePorts {
+        hypervisor: hypervisor.clone(),
+        store: store.clone(),
+        images: FakeImageTransfer::new(node.clone(), faults.clone()),
+        probe: Arc::new(FakeProbe::new(&NodeOptions::default(), clock.clone(), Faults::new())),
+        clock,
+    };
+    let stored = store.load().await.unwrap();
+    let engine = Engine::start(config(), ports, stored).await.unwrap();
+    Bench { node, store, faults, hypervisor, engine }
+}
+
+async fn bench() -> Bench {
+    let node = FakeNode::new(NodeOptions::default(), Arc::new(SystemClock));
+    let faults = Faults::new();
+    let bench = open(node, FakeStore::new(faults.clone()), faults).await;
+    assert!(bench.engine.wait_until_ready(SOON).await);
+    bench
+}
+
+fn caller() -> Caller {
+    Caller { role: Role::Operator, dialect: "test".into(), ..Caller::system() }
+}
+
+fn request(change: ChangeInput) -> ChangeRequest {
+    ChangeRequest { caller: caller(), change, request_uuid: None, action: "/test".into(), resource_name: None, request: json!({}) }
+}
+
+fn create_input(vm_name: &str) -> CreateVmInput {
+    CreateVmInput {
+        vm_uuid: None,
+        vm_name: vm_name.into(),
+        description: String::new(),
+        shape: Shape::Custom { cpu_cores: 1, memory_bytes: 256 << 20 },
+        root: RootSource::Image(Uuid::nil()),
+        root_storage_bytes: None,
+        nics: None,
+        volumes: vec![NewVolumeInput { volume_name: String::new(), storage_bytes: 1 << 30 }],
+        firmware: None,
+        architecture: None,
+        auto_start: false,
+        is_started: true,
+        tenant_uuid: None,
+        metadata: BTreeMap::new(),
+        seed: GuestSeed::default(),
+    }
+}
+
+impl Bench {
+    async fn run(&self, change: ChangeInput) -> Result<Arc<Job>> {
+        let accepted = self.engine.submit(request(change)).await?;
+        let job = self.engine.wait_for_job(accepted.job.job_uuid, SOON).await?;
+        assert!(job.status.is_ended(), "{job:?}");
+        Ok(job)
+    }
+
+    async fn image(&self) -> Uuid {
+        let input = CreateImageInput {
+            image_uuid: None,
+            image_name: format!("image-{}", Uuid::new_v4()),
+            description: String::new(),
+            url: "http://images.test/a.qcow2".into(),
+            format: ImageFormat::Qcow2,
+            checksum: String::new(),
+            firmware: None,
+            os_type: String::new(),
+            os_version: String::new(),
+            architecture: None,
+        };
+        let job = self.run(ChangeInput::CreateImage(input)).await.unwrap();
+        assert_eq!(job.status, JobStatus::Succeeded, "{job:?}");
+        job.resource.uuid
+    }
+
+    async fn create(&self, vm_name: &str) -> Result<Arc<Job>> {
+        let input = CreateVmInput { root: RootSource::Image(self.image().await), ..create_input(vm_name) };
+        self.run(ChangeInput::CreateVm(Box::new(input))).await
+    }
+
+    async fn vm(&self, vm_name: &str) -> Uuid {
+        let job = self.create(vm_name).await.unwrap();
+        assert_eq!(job.status, JobStatus::Succeeded, "{job:?}");
+        job.resource.uuid
+    }
+
+    fn status(&self, vm_uuid: Uuid) -> Option<VmStatus> {
+        self.engine.snapshot().vms.get(&vm_uuid).map(|vm| vm.status)
+    }
+
+    async fn wait_for_status(&self, vm_uuid: Uuid, status: VmStatus) {
+        let is_so = self.engine.wait_until(SOON, |s| s.vms.get(&vm_uuid).is_some_and(|vm| vm.status == status)).await;
+        assert!(is_so, "{:?} instead of {status:?}", self.status(vm_uuid));
+    }
+
+    /// Nothing of any VM is left: no domain, no record, no disk, no reservation. Image files may be there.
+    fn assert_no_vm_is_left(&self) {
+        assert_eq!(self.node.domain_count(), 0);
+        assert!(self.node.reservations().is_empty());
+        let left: Vec<_> = self.node.files().into_iter().filter(|f| !f.contains("/images/")).collect();
+        assert!(left.is_empty(), "{left:?}");
+        let snapshot = self.engine.snapshot();
+        assert!(snapshot.vms.is_empty() && snapshot.volumes.is_empty() && snapshot.open_jobs.is_empty());
+    }
+
+    /// The daemon dies and another one starts on the same world.
+    async fn restart(self) -> Bench {
+        self.faults.crash();
+        let faults = Faults::new();
+        let store = self.store.reopen(faults.clone());
+        let bench = open(self.node, store, faults).await;
+        assert!(bench.engine.wait_until_ready(SOON).await);
+        bench
+    }
+}
+
+fn stop(vm_uuid: Uuid, is_forced: bool, timeout_seconds: Option<u32>) -> ChangeInput {
+    ChangeInput::StopVm(StopVmInput { vm_uuid, is_forced, timeout_seconds })
+}
+
+fn delete(vm_uuid: Uuid) -> ChangeInput {
+    ChangeInput::DeleteVm(DeleteVmInput { vm_uuid, is_forced: true, is_deleting_volumes: true })
+}
+
+fn code<T: std::fmt::Debug>(result: Result<T>) -> ErrorCode {
+    result.unwrap_err().code()
+}
+
+#[tokio::test]
+async fn a_vm_lives_its_whole_life_and_leaves_nothing() {
+    let bench = bench().await;
+    let vm = bench.vm("web").await;
+    assert_eq!(bench.status(vm), Some(VmStatus::Running));
+    let record = bench.engine.snapshot().vms[&vm].record.clone().unwrap();
+    assert!(record.nics[0].ip_address.is_some(), "the address is known once it runs");
+    for (change, expected) in [
+        (ChangeInput::PauseVm(VmOnlyInput { vm_uuid: vm }), VmStatus::Paused),
+        (ChangeInput::ResumeVm(VmOnlyInput { vm_uuid: vm }), VmStatus::Running),
+        (ChangeInput::RebootVm(RebootVmInput { vm_uuid: vm, is_forced: false }), VmStatus::Running),
+        (ChangeInput::ResetVm(VmOnlyInput { vm_uuid: vm }), VmStatus::Running),
+        (stop(vm, false, None), VmStatus::Stopped),
+        (
+            ChangeInput::ResizeVm(ResizeVmInput {
+                vm_uuid: vm,
+                specification_uuid: None,
+                cpu_cores: Some(2),
+                memory_bytes: Some(512 << 20),
+            }),
+            VmStatus::Stopped,
+        ),
+        (ChangeInput::UpdateVm(UpdateVmInput { vm_uuid: vm, new_name: Some("db".into()), ..UpdateVmInput::default() }), VmStatus::Stopped),
+        (ChangeInput::StartVm(VmOnlyInput { vm_uuid: vm }), VmStatus::Running),
+    ] {
+        let job = bench.run(change).await.unwrap();
+        assert_eq!(job.status, JobStatus::Succeeded, "{job:?}");
+        assert_eq!(bench.status(vm), Some(expected), "after {:?}", job.verb);
+    }
+    let domain = bench.node.domain(vm).unwrap();
+    assert_eq!((domain.cpu_cores, domain.memory_bytes), (2, 512 << 20));
+    assert_eq!(bench.engine.snapshot().vms[&vm].name(), "db");
+    assert_eq!(bench.run(delete(vm)).await.unwrap().status, JobStatus::Succeeded);
+    bench.assert_no_vm_is_left();
+}
+
+#[tokio::test]
+async fn a_second_change_of_a_busy_vm_is_refused_and_a_forced_stop_cuts_a_graceful_one_short() {
+    let bench = bench().await;
+    let vm = bench.vm("deaf").await;
+    bench.node.set_heeds_requests(vm, false);
+    let graceful = bench.engine.submit(request(stop(vm, false, Some(600)))).await.unwrap();
+    bench.wait_for_status(vm, VmStatus::Stopping).await;
+    assert_eq!(code(bench.engine.submit(request(ChangeInput::PauseVm(VmOnlyInput { vm_uuid: vm }))).await), ErrorCode::VmBusy);
+    assert_eq!(bench.run(stop(vm, true, None)).await.unwrap().status, JobStatus::Succeeded);
+    let graceful = bench.engine.wait_for_job(graceful.job.job_uuid, SOON).await.unwrap();
+    assert_eq!(graceful.status, JobStatus::Canceled);
+    assert_eq!(bench.status(vm), Some(VmStatus::Stopped));
+}
+
+#[tokio::test]
+async fn a_guest_that_does_not_answer_is_switched_off_after_its_time() {
+    let bench = bench().await;
+    let vm = bench.vm("deaf").await;
+    bench.node.set_heeds_requests(vm, false);
+    assert_eq!(bench.run(stop(vm, false, Some(1))).await.unwrap().status, JobStatus::Succeeded);
+    assert_eq!(bench.status(vm), Some(VmStatus::Stopped));
+}
+
+#[tokio::test]
+async fn many_requests_for_one_vm_at_the_same_time_give_one_job_and_busy_for_the_rest() {
+    let bench = bench().await;
+    let vm = bench.vm("popular").await;
+    let stops = (0..50).map(|_| bench.engine.submit(request(stop(vm, true, None))));
+    let results = futures_util::future::join_all(stops).await;
+    let accepted = results.iter().filter(|r| r.is_ok()).count();
+    assert!(accepted >= 1);
+    for error in results.into_iter().filter_map(Result::err) {
+        assert!(matches!(error.code(), ErrorCode::VmBusy | ErrorCode::VmStateNotAllowed), "{error}");
+    }
+    bench.wait_for_status(vm, VmStatus::Stopped).await;
+}
+
+#[tokio::test]
+async fn of_many_vms_of_one_name_only_one_is_created() {
+    let bench = bench().await;
+    let image = bench.image().await;
+    let creates = (0..20).map(|_| {
+        let input = CreateVmInput { root: RootSource::Image(image), ..create_input("same") };
+        bench.run(ChangeInput::CreateVm(Box::new(input)))
+    });
+    let results = futures_util::future::join_all(creates).await;
+    assert_eq!(results.iter().filter(|r| r.is_ok()).count(), 1);
+    assert!(results.into_iter().filter_map(Result::err).all(|e| e.code() == ErrorCode::VmNameExist));
+    assert_eq!(bench.node.domain_count(), 1);
+}
+
+#[tokio::test]
+async fn vms_created_at_the_same_time_get_different_addresses() {
+    let bench = bench().await;
+    let image = bench.image().await;
+    let creates = (0..20).map(|n| {
+        let input = CreateVmInput { root: RootSource::Image(image), ..create_input(&format!("vm{n}")) };
+        bench.run(ChangeInput::CreateVm(Box::new(input)))
+    });
+    futures_util::future::join_all(creates).await.into_iter().for_each(|r| assert!(r.is_ok()));
+    let snapshot = bench.engine.snapshot();
+    let nics: Vec<_> = snapshot.vms.values().filter_map(|vm| vm.record.as_ref()).flat_map(|r| r.nics.clone()).collect();
+    let addresses: std::collections::BTreeSet<_> = nics.iter().map(|n| n.ip_address).collect();
+    let macs: std::collections::BTreeSet<_> = nics.iter().map(|n| n.mac_address).collect();
+    assert_eq!((addresses.len(), macs.len()), (20, 20));
+}
+
+#[tokio::test]
+async fn whatever_call_of_a_create_fails_nothing_is_left_of_it() {
+    for method in ["ensure_reservation", "ensure_volume", "ensure_file", "ensure_defined", "ensure_started"] {
+        for is_after in [false, true] {
+            let bench = bench().await;
+            let error = crate::fail!(Internal, "injected");
+            let fault = if is_after { Fault::FailAfter(error) } else { Fault::FailBefore(error) };
+            bench.faults.on(method, 1, fault);
+            let seed = GuestSeed { password: Some("x".into()), ..GuestSeed::default() };
+            let input = CreateVmInput { root: RootSource::Image(bench.image().await), seed, ..create_input("doomed") };
+            let job = bench.run(ChangeInput::CreateVm(Box::new(input))).await.unwrap();
+            assert_eq!(job.status, JobStatus::Failed, "{method}");
+            bench.assert_no_vm_is_left();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_create_cut_off_by_a_crash_at_any_call_is_finished_after_the_restart() {
+    for method in ["ensure_reservation", "ensure_volume", "ensure_defined", "ensure_started"] {
+        for is_after in [false, true] {
+            let bench = bench().await;
+            let input = CreateVmInput { root: RootSource::Image(bench.image().await), ..create_input("phoenix") };
+            bench.faults.on(method, 1, if is_after { Fault::CrashAfter } else { Fault::CrashBefore });
+            let accepted = bench.engine.submit(request(ChangeInput::CreateVm(Box::new(input)))).await.unwrap();
+            while !bench.faults.is_crashed() {
+                tokio::task::yield_now().await;
+            }
+            let bench = bench.restart().await;
+            let job = bench.engine.wait_for_job(accepted.job.job_uuid, SOON).await.unwrap();
+            assert_eq!((job.status, job.is_after_restart), (JobStatus::Succeeded, true), "{method} {is_after}");
+            assert_eq!(bench.status(job.resource.uuid), Some(VmStatus::Running));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_create_that_told_cloud_init_secrets_is_undone_after_a_crash() {
+    let bench = bench().await;
+    let seed = GuestSeed { password: Some("secret".into()), ..GuestSeed::default() };
+    let input = CreateVmInput { root: RootSource::Image(bench.image().await), seed, ..create_input("undone") };
+    bench.faults.on("ensure_defined", 1, Fault::CrashAfter);
+    let accepted = bench.engine.submit(request(ChangeInput::CreateVm(Box::new(input)))).await.unwrap();
+    assert!(!accepted.job.input.to_string().contains("secret"));
+    while !bench.faults.is_crashed() {
+        tokio::task::yield_now().await;
+    }
+    let bench = bench.restart().await;
+    let job = bench.engine.wait_for_job(accepted.job.job_uuid, SOON).await.unwrap();
+    assert_eq!(job.status, JobStatus::Failed);
+    bench.assert_no_vm_is_left();
+}
+
+#[tokio::test]
+async fn running_vms_run_on_over_a_restart_and_are_managed_again() {
+    let bench = bench().await;
+    let vm = bench.vm("steady").await;
+    let bench = bench.restart().await;
+    assert_eq!(bench.status(vm), Some(VmStatus::Running));
+    assert_eq!(bench.engine.snapshot().vms[&vm].management, Management::Managed);
+    assert_eq!(bench.run(stop(vm, false, None)).await.unwrap().status, JobStatus::Succeeded);
+}
+
+#[tokio::test]
+async fn a_lost_store_is_rebuilt_from_the_domains() {
+    let bench = bench().await;
+    let vm = bench.vm("survivor").await;
+    bench.faults.crash();
+    let faults = Faults::new();
+    let bench = open(bench.node.clone(), FakeStore::new(faults.clone()), faults).await;
+    let is_managed = bench.engine.wait_until(SOON, |s| s.vms.get(&vm).is_some_and(|vm| vm.management == Management::Managed)).await;
+    assert!(is_managed);
+    assert_eq!(bench.run(delete(vm)).await.unwrap().status, JobStatus::Succeeded);
+    bench.assert_no_vm_is_left();
+}
+
+#[tokio::test]
+async fn the_same_request_uuid_gives_the_same_job_and_another_body_is_refused() {
+    let bench = bench().await;
+    let image = bench.image().await;
+    let input = CreateVmInput { root: RootSource::Image(image), ..create_input("once") };
+    let mut first = request(ChangeInput::CreateVm(Box::new(input)));
+    first.request_uuid = Some(Uuid::new_v4());
+    first.request = json!({"vm_name": "once"});
+    let both = futures_util::future::join(bench.engine.submit(first.clone()), bench.engine.submit(first.clone())).await;
+    let (a, b) = (both.0.unwrap(), both.1.unwrap());
+    assert_eq!(a.job.job_uuid, b.job.job_uuid);
+    assert!(a.is_replay != b.is_replay);
+    let other = ChangeRequest { request: json!({"vm_name": "twice"}), ..first };
+    assert_eq!(code(bench.engine.submit(other).await), ErrorCode::RequestUuidReused);
+}
+
+#[tokio::test]
+async fn what_the_guest_or_somebody_else_does_is_seen_with_its_reason() {
+    let bench = bench().await;
+    let vm = bench.vm("watched").await;
+    let reason = |bench: &Bench| bench.engine.snapshot().vms[&vm].reason;
+    bench.node.power_off_guest(vm);
+    bench.wait_for_status(vm, VmStatus::Stopped).await;
+    assert_eq!(reason(&bench), StateReason::GuestShutdown);
+    bench.run(ChangeInput::StartVm(VmOnlyInput { vm_uuid: vm })).await.unwrap();
+    bench.node.kill_qemu(vm);
+    bench.wait_for_status(vm, VmStatus::Crashed).await;
+    assert_eq!(reason(&bench), StateReason::QemuDied);
+    bench.node.remove_outside(vm);
+    bench.wait_for_status(vm, VmStatus::Error).await;
+    assert_eq!(reason(&bench), StateReason::DomainMissing);
+    assert_eq!(bench.run(delete(vm)).await.unwrap().status, JobStatus::Succeeded);
+    bench.assert_no_vm_is_left();
+}
+
+#[tokio::test]
+async fn a_vm_of_somebody_else_is_shown_and_cannot_be_changed() {
+    let bench = bench().await;
+    let mine = bench.vm("mine").await;
+    let mut foreign = bench.node.domain(mine).unwrap();
+    foreign.vm_uuid = Uuid::new_v4();
+    foreign.domain_name = "foreign".into();
+    foreign.metadata = None;
+    let uuid = foreign.vm_uuid;
+    bench.node.define_outside(foreign);
+    assert!(bench.engine.wait_until(SOON, |s| s.vms.contains_key(&uuid)).await);
+    assert_eq!(bench.engine.snapshot().vms[&uuid].management, Management::Unmanaged);
+    for change in [stop(uuid, true, None), delete(uuid), ChangeInput::StartVm(VmOnlyInput { vm_uuid: uuid })] {
+        assert_eq!(code(bench.engine.submit(request(change)).await), ErrorCode::VmUnmanaged);
+    }
+}
+
+#[tokio::test]
+async fn while_libvirt_is_down_reads_go_on_as_stale_and_changes_are_refused() {
+    let bench = bench().await;
+    let vm = bench.vm("patient").await;
+    bench.hypervisor.disconnect("test");
+    assert!(bench.engine.wait_until(SOON, |s| s.vms[&vm].freshness == crate::model::Freshness::Stale).await);
+    assert_eq!(bench.status(vm), Some(VmStatus::Running));
+    assert_eq!(code(bench.engine.submit(request(stop(vm, true, None))).await), ErrorCode::HypervisorUnavailable);
+    bench.hypervisor.connect();
+    assert!(bench.engine.wait_until_ready(SOON).await);
+    assert_eq!(bench.run(stop(vm, true, None)).await.unwrap().status, JobStatus::Succeeded);
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_write_refuses_the_change_and_the_picture_is_as_before() {
+    let bench = bench().await;
+    let image = bench.image().await;
+    bench.faults.on_every("commit", Fault::FailBefore(crate::fail!(StoreFailed, "injected")));
+    let input = CreateVmInput { root: RootSource::Image(image), ..create_input("unwritten") };
+    assert_eq!(code(bench.engine.submit(request(ChangeInput::CreateVm(Box::new(input)))).await), ErrorCode::StoreFailed);
+    bench.faults.clear();
+    bench.assert_no_vm_is_left();
+    assert_eq!(bench.create("unwritten").await.unwrap().status, JobStatus::Succeeded);
+}
+
+#[tokio::test]
+async fn an_image_that_a_disk_depends_on_cannot_be_deleted() {
+    let bench = bench().await;
+    let vm = bench.vm("child").await;
+    let image = bench.engine.snapshot().vms[&vm].record.clone().unwrap().image.clone().unwrap().uuid;
+    let delete_image = || ChangeInput::DeleteImage(DeleteImageInput { image_uuid: image });
+    assert_eq!(code(bench.run(delete_image()).await), ErrorCode::ImageInUse);
+    bench.run(delete(vm)).await.unwrap();
+    assert_eq!(bench.run(delete_image()).await.unwrap().status, JobStatus::Succeeded);
+    assert!(bench.node.files().is_empty());
+}
+
+#[tokio::test]
+async fn data_disks_outlive_a_vm_unless_they_are_to_go_with_it() {
+    let bench = bench().await;
+    let vm = bench.vm("owner").await;
+    let keep = ChangeInput::DeleteVm(DeleteVmInput { vm_uuid: vm, is_forced: false, is_deleting_volumes: false });
+    assert_eq!(bench.run(keep).await.unwrap().status, JobStatus::Succeeded);
+    let volumes: Vec<_> = bench.engine.snapshot().volumes.values().cloned().collect();
+    assert_eq!(volumes.len(), 1);
+    assert_eq!((volumes[0].status, volumes[0].vm_uuid), (VolumeStatus::Available, None));
+    let volume_uuid = volumes[0].volume_uuid;
+    bench.run(ChangeInput::DeleteVolume(DeleteVolumeInput { volume_uuid })).await.unwrap();
+    bench.assert_no_vm_is_left();
+}
+
+#[tokio::test]
+async fn a_locked_vm_refuses_stop_and_delete_until_it_is_unlocked() {
+    let bench = bench().await;
+    let vm = bench.vm("safe").await;
+    let lock = |locked| ChangeInput::UpdateVm(UpdateVmInput { vm_uuid: vm, locked: Some(locked), ..UpdateVmInput::default() });
+    bench.run(lock(true)).await.unwrap();
+    assert_eq!(code(bench.run(delete(vm)).await), ErrorCode::VmLocked);
+    assert_eq!(code(bench.run(stop(vm, true, None)).await), ErrorCode::VmLocked);
+    bench.run(lock(false)).await.unwrap();
+    assert_eq!(bench.run(delete(vm)).await.unwrap().status, JobStatus::Succeeded);
+}
+
+#[tokio::test]
+async fn a_vm_that_does_not_fit_is_refused_with_what_is_free() {
+    let bench = bench().await;
+    let image = bench.image().await;
+    let shape = Shape::Custom { cpu_cores: 1, memory_bytes: 1 << 40 };
+    let input = CreateVmInput { root: RootSource::Image(image), shape, ..create_input("giant") };
+    let error = bench.run(ChangeInput::CreateVm(Box::new(input))).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::HostInsufficient);
+    assert!(error.message().contains("are free"), "{error}");
+}
+
+#[tokio::test]
+async fn every_request_stands_in_the_operation_log_the_refused_ones_too() {
+    let bench = bench().await;
+    let vm = bench.vm("logged").await;
+    let _ = bench.run(ChangeInput::ResumeVm(VmOnlyInput { vm_uuid: Uuid::new_v4() })).await;
+    let reader = ChangeRequest { caller: Caller { role: Role::Reader, ..caller() }, ..request(delete(vm)) };
+    assert_eq!(code(bench.engine.submit(reader).await), ErrorCode::PermissionDenied);
+    let page = Page { offset: 0, limit: 100, order: SortOrder::Ascending };
+    let rows = bench.engine.list_operations(OperationFilter::default(), page).await.unwrap().rows;
+    let codes: Vec<_> = rows.iter().map(|o| o.error.as_ref().map(|e| e.code)).collect();
+    assert_eq!(codes, [None, None, Some(ErrorCode::VmNotExist), Some(ErrorCode::PermissionDenied)]);
+    assert!(rows.iter().all(|o| o.finish_time.is_some()));
+}
+
+#[tokio::test]
+async fn a_change_costs_two_durable_commits() {
+    let bench = bench().await;
+    let vm = bench.vm("cheap").await;
+    let (durable_before, _) = bench.store.commit_counts();
+    bench.run(stop(vm, true, None)).await.unwrap();
+    let (durable_after, _) = bench.store.commit_counts();
+    assert_eq!(durable_after - durable_before, 2);
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_a_guest_can_be_canceled_and_an_ended_one_cannot() {
+    let bench = bench().await;
+    let vm = bench.vm("waits").await;
+    bench.node.set_heeds_requests(vm, false);
+    let accepted = bench.engine.submit(request(stop(vm, false, Some(600)))).await.unwrap();
+    bench.wait_for_status(vm, VmStatus::Stopping).await;
+    bench.engine.cancel_job(&caller(), accepted.job.job_uuid).await.unwrap();
+    let job = bench.engine.wait_for_job(accepted.job.job_uuid, SOON).await.unwrap();
+    assert_eq!(job.status, JobStatus::Canceled);
+    assert_eq!(bench.status(vm), Some(VmStatus::Running));
+    assert_eq!(code(bench.engine.cancel_job(&caller(), job.job_uuid).await), ErrorCode::JobNotCancelable);
+    let page = Page { offset: 0, limit: 100, order: SortOrder::Descending };
+    let filter = JobFilter { status: vec![JobStatus::Canceled], ..JobFilter::default() };
+    assert_eq!(bench.engine.list_jobs(filter, page).await.unwrap().total_count, 1);
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_for_running_jobs_and_refuses_new_ones() {
+    let bench = bench().await;
+    let vm = bench.vm("last").await;
+    let accepted = bench.engine.submit(request(stop(vm, false, None))).await.unwrap();
+    assert!(bench.engine.shutdown(SOON).await);
+    assert_eq!(bench.engine.job(accepted.job.job_uuid).await.unwrap().status, JobStatus::Succeeded);
+    assert_eq!(code(bench.engine.submit(request(delete(vm))).await), ErrorCode::ResourceBusy);
+}

@@ -1,0 +1,192 @@
+//! One domain of the fake world.
+
+use crate::model::{
+    BootSource, DiskCounters, DomainMetadata, NicCounters, ObservedDisk, ObservedNic, ObservedVm, PowerState, StateReason, Timestamp,
+    VmSample,
+};
+use crate::port::DomainSpec;
+
+/// One domain of the fake world.
+#[derive(Debug, Clone)]
+pub(super) struct Domain {
+    /// What a reader of libvirt sees.
+    pub(super) observed: ObservedVm,
+    /// What it boots from, for the check that the files are there.
+    pub(super) boot: BootSource,
+    /// Serial console log; `None` before the first start.
+    pub(super) console: Option<Vec<u8>>,
+    /// When it was last started.
+    pub(super) start_time: Timestamp,
+    /// Counts starts and resets, so that a delayed guest action never hits a later run.
+    pub(super) run: u64,
+    /// Whether its guest acts on shutdown and reboot requests.
+    pub(super) heeds_requests: bool,
+}
+
+impl Domain {
+    pub(super) fn new(spec: &DomainSpec, heeds_requests: bool) -> Self {
+        let observed = ObservedVm {
+            vm_uuid: spec.vm_uuid,
+            domain_name: spec.domain_name.clone(),
+            power: PowerState::Off,
+            reason: StateReason::Unknown,
+            is_persistent: true,
+            auto_start: spec.auto_start,
+            cpu_cores: spec.cpu_cores,
+            memory_bytes: spec.memory_bytes,
+            architecture: spec.architecture.clone(),
+            firmware: spec.firmware,
+            disks: disks_of(spec),
+            nics: nics_of(spec),
+            metadata: Some(Box::new(spec.metadata.clone())),
+            metadata_is_broken: false,
+        };
+        Self { observed, boot: spec.boot.clone(), console: None, start_time: Timestamp::default(), run: 0, heeds_requests }
+    }
+
+    /// Somebody else's domain.
+    pub(super) fn foreign(observed: ObservedVm) -> Self {
+        let is_on = is_on(observed.power);
+        Self {
+            observed,
+            boot: BootSource::Disk,
+            console: None,
+            start_time: Timestamp::default(),
+            run: u64::from(is_on),
+            heeds_requests: true,
+        }
+    }
+
+    /// Makes the definition exactly `spec`.
+    pub(super) fn redefine(&mut self, spec: &DomainSpec) {
+        let fresh = Self::new(spec, self.heeds_requests);
+        let ObservedVm { power, reason, .. } = self.observed;
+        self.observed = ObservedVm { power, reason, ..fresh.observed };
+        self.boot = fresh.boot;
+    }
+
+    pub(super) fn describe(&mut self, spec: &DomainSpec) {
+        self.observed.auto_start = spec.auto_start;
+        self.observed.metadata = Some(Box::new(DomainMetadata::clone(&spec.metadata)));
+        self.observed.metadata_is_broken = false;
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        is_on(self.observed.power)
+    }
+
+    pub(super) fn set_power(&mut self, power: PowerState, reason: StateReason) {
+        self.observed.power = power;
+        self.observed.reason = reason;
+        for (index, nic) in self.observed.nics.iter_mut().enumerate() {
+            let [.., a, b, c] = nic.mac_address.0;
+            nic.target_device = is_on(power).then(|| format!("vnet{index}{a:02x}{b:02x}{c:02x}"));
+        }
+    }
+
+    pub(super) fn start(&mut self, now: Timestamp) {
+        self.run += 1;
+        self.start_time = now;
+        let name = &self.observed.domain_name;
+        let boot = format!("[    0.000000] Simulated guest {name} boots (run {})\r\n{name} login: GUEST-READY\r\n", self.run);
+        self.console.get_or_insert_default().extend_from_slice(boot.as_bytes());
+        self.set_power(PowerState::Running, StateReason::Booted);
+    }
+
+    /// Files that must be there for it to start.
+    pub(super) fn files(&self) -> impl Iterator<Item = &str> {
+        let boot: Vec<&str> = match &self.boot {
+            BootSource::Disk | BootSource::Iso { .. } => Vec::new(),
+            BootSource::Kernel { kernel_path, initrd_path, .. } => {
+                std::iter::once(kernel_path.as_str()).chain(initrd_path.as_deref()).collect()
+            }
+        };
+        self.observed.disks.iter().map(|disk| disk.path.as_str()).filter(|path| !path.is_empty()).chain(boot)
+    }
+
+    /// Counters that grow with the time since start: a fifth of each processor busy, a third of the memory used.
+    pub(super) fn sample(&self, now: Timestamp) -> VmSample {
+        let uptime = now.since(self.start_time);
+        let seconds = uptime.as_secs();
+        let cores = self.observed.cpu_cores;
+        let memory = self.observed.memory_bytes;
+        let disks = self.observed.disks.iter().filter(|disk| disk.kind == "disk").map(|disk| DiskCounters {
+            device: disk.device.clone(),
+            read_bytes: seconds * 40_960,
+            write_bytes: seconds * 20_480,
+            read_requests: seconds * 10,
+            write_requests: seconds * 5,
+        });
+        let nics = self.observed.nics.iter().map(|nic| NicCounters {
+            interface_name: nic.target_device.clone().unwrap_or_default(),
+            mac_address: Some(nic.mac_address),
+            receive_bytes: seconds * 3_000,
+            send_bytes: seconds * 1_500,
+            receive_packets: seconds * 4,
+            send_packets: seconds * 2,
+            receive_errors: 0,
+            send_errors: 0,
+            receive_drops: 0,
+            send_drops: 0,
+        });
+        VmSample {
+            vm_uuid: self.observed.vm_uuid,
+            time: now,
+            cpu_time_nanoseconds: Some(u64::try_from(uptime.as_nanos()).unwrap_or(u64::MAX) / 5 * u64::from(cores)),
+            cpu_cores: cores,
+            memory_actual_bytes: Some(memory),
+            memory_available_bytes: Some(memory / 100 * 98),
+            memory_unused_bytes: Some(memory / 3 * 2),
+            memory_usable_bytes: Some(memory / 3 * 2),
+            memory_rss_bytes: Some(memory / 2),
+            swap_in_bytes: Some(0),
+            swap_out_bytes: Some(0),
+            disks: disks.collect(),
+            nics: nics.collect(),
+        }
+    }
+}
+
+fn is_on(power: PowerState) -> bool {
+    matches!(power, PowerState::Running | PowerState::Paused | PowerState::ShuttingDown)
+}
+
+fn disks_of(spec: &DomainSpec) -> Vec<ObservedDisk> {
+    let disks = spec.disks.iter().map(|disk| ObservedDisk {
+        device: disk.device.clone(),
+        bus: disk.bus.clone(),
+        kind: "disk".into(),
+        path: disk.path.clone(),
+        format: disk.format.clone(),
+    });
+    let disc = match &spec.boot {
+        BootSource::Iso { path } => {
+            Some(ObservedDisk { device: "sda".into(), bus: "sata".into(), kind: "cdrom".into(), path: path.clone(), format: "raw".into() })
+        }
+        BootSource::Disk | BootSource::Kernel { .. } => None,
+    };
+    disks.chain(disc).collect()
+}
+
+fn nics_of(spec: &DomainSpec) -> Vec<ObservedNic> {
+    let nics = spec.nics.iter().map(|nic| ObservedNic {
+        mac_address: nic.mac_address,
+        source: nic.source.clone(),
+        target_device: None,
+        model: nic.model.clone(),
+    });
+    nics.collect()
+}
+
+/// The fake's idea of a definition; only for people to look at.
+pub(super) fn render(spec: &DomainSpec) -> String {
+    let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    format!(
+        "<domain type='simulated'>\n  <name>{}</name>\n  <uuid>{}</uuid>\n  <title>{}</title>\n  <vcpu>{}</vcpu>\n  <memory unit='b'>{}</memory>\n</domain>\n",
+        escape(&spec.domain_name),
+        spec.vm_uuid,
+        escape(&spec.title),
+        spec.cpu_cores,
+        spec.memory_bytes,
+    )
+}

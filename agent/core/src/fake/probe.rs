@@ -1,0 +1,103 @@
+//! A host whose counters grow with the clock.
+
+use super::{Faults, NodeOptions};
+use crate::Result;
+use crate::model::{DiskCounters, HostFacts, HostSample, NicCounters, Timestamp};
+use crate::port::{Clock, HostProbe};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A host whose counters grow with the clock: a quarter of its processors busy, three quarters of its memory free.
+pub struct FakeProbe {
+    clock: Arc<dyn Clock>,
+    faults: Faults,
+    boot_time: Timestamp,
+    cpu_threads: u32,
+    memory_bytes: u64,
+}
+
+impl std::fmt::Debug for FakeProbe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FakeProbe").field("boot_time", &self.boot_time).finish_non_exhaustive()
+    }
+}
+
+impl FakeProbe {
+    /// A host of the size that `options` say, booted an hour before now.
+    pub fn new(options: &NodeOptions, clock: Arc<dyn Clock>, faults: Faults) -> Self {
+        let boot_time = Timestamp(clock.now().0.saturating_sub(Timestamp::default().plus(Duration::from_secs(3600)).0));
+        Self { clock, faults, boot_time, cpu_threads: options.cpu_threads, memory_bytes: options.memory_bytes }
+    }
+}
+
+impl HostProbe for FakeProbe {
+    fn facts(&self) -> Result<HostFacts> {
+        self.faults.enter_blocking("facts")?;
+        Ok(HostFacts {
+            host_name: "simulated".into(),
+            ip_address: "127.0.0.1".into(),
+            kernel_version: "0.0.0-simulated".into(),
+            boot_time: self.boot_time,
+            memory_bytes: self.memory_bytes,
+        })
+    }
+
+    fn sample(&self) -> Result<HostSample> {
+        self.faults.enter_blocking("sample")?;
+        let time = self.clock.now();
+        let uptime = time.since(self.boot_time);
+        let seconds = uptime.as_secs();
+        let total = u64::try_from(uptime.as_nanos()).unwrap_or(u64::MAX).saturating_mul(u64::from(self.cpu_threads));
+        Ok(HostSample {
+            time,
+            cpu_busy_nanoseconds: total / 4,
+            cpu_total_nanoseconds: total,
+            memory_bytes: self.memory_bytes,
+            memory_available_bytes: self.memory_bytes / 4 * 3,
+            swap_in_bytes: 0,
+            swap_out_bytes: 0,
+            load_average: [f64::from(self.cpu_threads) / 4.0; 3],
+            disks: vec![DiskCounters {
+                device: "sda".into(),
+                read_bytes: seconds * 65_536,
+                write_bytes: seconds * 131_072,
+                read_requests: seconds * 16,
+                write_requests: seconds * 32,
+            }],
+            nics: vec![NicCounters {
+                interface_name: "eth0".into(),
+                mac_address: None,
+                receive_bytes: seconds * 15_000,
+                send_bytes: seconds * 30_000,
+                receive_packets: seconds * 10,
+                send_packets: seconds * 20,
+                receive_errors: 0,
+                send_errors: 0,
+                receive_drops: 0,
+                send_drops: 0,
+            }],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fail;
+    use crate::fake::{Fault, ManualClock};
+
+    #[test]
+    fn counters_grow_with_the_clock_and_faults_reach_the_probe() {
+        let clock = ManualClock::default();
+        let faults = Faults::new();
+        let probe = FakeProbe::new(&NodeOptions::default(), Arc::new(clock.clone()), faults.clone());
+        let first = probe.sample().unwrap();
+        clock.advance(Duration::from_secs(10));
+        let second = probe.sample().unwrap();
+        let busy = second.cpu_busy_nanoseconds - first.cpu_busy_nanoseconds;
+        assert_eq!(busy * 4, second.cpu_total_nanoseconds - first.cpu_total_nanoseconds);
+        assert!(probe.facts().unwrap().boot_time < first.time);
+        faults.on("sample", 1, Fault::FailBefore(fail!(Internal)));
+        assert!(probe.sample().is_err());
+    }
+}

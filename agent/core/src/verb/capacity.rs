@@ -1,0 +1,59 @@
+//! Is there room on this node? One answer for real requests and for dry runs.
+
+use super::PlanView;
+use crate::model::{PowerState, Snapshot};
+use crate::{Result, fail};
+use uuid::Uuid;
+
+/// Memory a QEMU process takes beside its guest's.
+pub const QEMU_OVERHEAD_BYTES: u64 = 64 << 20;
+
+/// Memory promised to guests that run or are about to, QEMU's own included, without `except`.
+fn promised_memory_bytes(snapshot: &Snapshot, except: Uuid) -> u64 {
+    snapshot
+        .vms
+        .iter()
+        .filter(|(uuid, vm)| {
+            let is_on = vm.observed.as_ref().is_some_and(|o| !matches!(o.power, PowerState::Off | PowerState::Crashed | PowerState::Saved));
+            **uuid != except
+                && (is_on
+                    || vm
+                        .job
+                        .as_ref()
+                        .is_some_and(|j| matches!(j.verb, crate::model::VerbKind::CreateVm | crate::model::VerbKind::StartVm)))
+        })
+        .map(|(_, vm)| {
+            let observed = vm.observed.as_ref().map(|o| o.memory_bytes);
+            observed.or(vm.record.as_ref().map(|r| r.memory_bytes)).unwrap_or(0).saturating_add(QEMU_OVERHEAD_BYTES)
+        })
+        .fold(0, u64::saturating_add)
+}
+
+/// Refuses a VM that does not fit beside those that run: memory with ratio and reservation, processors of one VM.
+///
+/// # Errors
+/// `HostInsufficient` with what is asked and what is free.
+pub fn check_capacity(view: &PlanView<'_>, vm_uuid: Uuid, cpu_cores: u32, memory_bytes: u64) -> Result<()> {
+    let snapshot = view.snapshot;
+    let settings = &snapshot.settings;
+    let host_bytes = snapshot.facts.memory_bytes.saturating_sub(settings.reserved_memory_bytes);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)] // a ratio of bytes; `as` saturates
+    let allowed_bytes = (host_bytes as f64 * settings.memory_ratio) as u64;
+    let free_bytes = allowed_bytes.saturating_sub(promised_memory_bytes(snapshot, vm_uuid));
+    let asked_bytes = memory_bytes.saturating_add(QEMU_OVERHEAD_BYTES);
+    if asked_bytes > free_bytes {
+        return Err(fail!(HostInsufficient,
+            "memory: {asked_bytes} bytes are needed with {QEMU_OVERHEAD_BYTES} of overhead, {free_bytes} are free";
+            "内存: 需要 {asked_bytes} 字节 (含 {QEMU_OVERHEAD_BYTES} 开销)，可用 {free_bytes} 字节"));
+    }
+    if let Some(capabilities) = &snapshot.capabilities {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let most = (f64::from(capabilities.cpu_threads) * settings.cpu_ratio).floor() as u32;
+        if cpu_cores > most.max(1) {
+            return Err(
+                fail!(HostInsufficient, "cpu_cores: {cpu_cores} are asked for, {most} are allowed"; "CPU: 请求 {cpu_cores} 核，最多允许 {most} 核"),
+            );
+        }
+    }
+    Ok(())
+}

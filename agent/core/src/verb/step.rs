@@ -1,0 +1,112 @@
+//! What a step is given and how heavy it is.
+
+use super::{GuestSeed, VerbSettings, World};
+use crate::port::{Hypervisor, ImageTransfer, TransferControl};
+use crate::{Result, fail};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// What a step loads most: steps of one kind run at most so many at a time on a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Weight {
+    /// Nothing worth counting.
+    Light,
+    /// Disks, for long.
+    Disk,
+    /// Processors: a guest boots.
+    Start,
+}
+
+/// One step of a verb.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// Name, unique in its verb; stands in the journal.
+    pub name: &'static str,
+    /// What it loads.
+    pub weight: Weight,
+}
+
+impl Step {
+    /// A light step.
+    pub const fn light(name: &'static str) -> Self {
+        Self { name, weight: Weight::Light }
+    }
+
+    /// A step heavy on disks.
+    pub const fn disk(name: &'static str) -> Self {
+        Self { name, weight: Weight::Disk }
+    }
+
+    /// A step that boots a guest.
+    pub const fn start(name: &'static str) -> Self {
+        Self { name, weight: Weight::Start }
+    }
+}
+
+/// What the steps of one job gave, by step name.
+pub type Outputs = HashMap<&'static str, Value>;
+
+/// Set once; can be waited for.
+#[derive(Debug, Clone)]
+pub struct Cancel(watch::Sender<bool>);
+
+impl Default for Cancel {
+    fn default() -> Self {
+        Self(watch::Sender::new(false))
+    }
+}
+
+impl Cancel {
+    /// Sets it.
+    pub fn set(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// True once set.
+    pub fn is_set(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Returns once it is set.
+    pub async fn wait(&self) {
+        // The sender lives in `self`, so the only way this returns is that the flag was set.
+        let _ = self.0.subscribe().wait_for(|set| *set).await;
+    }
+}
+
+/// What a step is given.
+#[derive(Clone)]
+pub struct StepContext {
+    /// The hypervisor.
+    pub hypervisor: Arc<dyn Hypervisor>,
+    /// Image transfer.
+    pub images: Arc<dyn ImageTransfer>,
+    /// The current picture, to wait for it to change.
+    pub world: Arc<World>,
+    /// Limits and defaults.
+    pub settings: Arc<VerbSettings>,
+    /// Set when somebody asked for the job to end.
+    pub cancel: Cancel,
+    /// Progress of a long transfer, watched by the runner.
+    pub transfer: Arc<TransferControl>,
+    /// For the guest's cloud-init; empty after a restart.
+    pub seed: GuestSeed,
+}
+
+impl std::fmt::Debug for StepContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StepContext").finish_non_exhaustive()
+    }
+}
+
+impl StepContext {
+    /// Ends the step if somebody asked for the job to end.
+    ///
+    /// # Errors
+    /// `JobCanceled`.
+    pub fn check_cancel(&self) -> Result<()> {
+        if self.cancel.is_set() { Err(fail!(JobCanceled)) } else { Ok(()) }
+    }
+}

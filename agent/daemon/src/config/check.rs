@@ -1,0 +1,154 @@
+//! What values must be beyond their type.
+
+use super::Config;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// A value that will not do.
+pub(super) struct Problem {
+    pub(super) key: &'static str,
+    pub(super) text: String,
+}
+
+/// Longest path of a unix socket that the kernel takes.
+const SOCKET_PATH_MAX: usize = 107;
+
+/// Every problem, so that one run shows them all.
+pub(super) fn check(config: &Config) -> Vec<Problem> {
+    let mut report = Report(Vec::new());
+    node(config, &mut report);
+    libvirt(config, &mut report);
+    images(config, &mut report);
+    numbers(config, &mut report);
+    listeners(config, &mut report);
+    log(config, &mut report);
+    report.0
+}
+
+struct Report(Vec<Problem>);
+
+impl Report {
+    fn unless(&mut self, is_right: bool, key: &'static str, text: impl Into<String>) {
+        if !is_right {
+            self.0.push(Problem { key, text: text.into() });
+        }
+    }
+
+    fn range<T: PartialOrd + std::fmt::Display>(&mut self, key: &'static str, value: &T, least: T, most: T) {
+        self.unless(*value >= least && *value <= most, key, format!("must be from {least} to {most}, is {value}"));
+    }
+
+    fn absolute(&mut self, key: &'static str, path: &Path) {
+        self.unless(is_plain_absolute(path), key, format!("must be an absolute path without '..', is {:?}", path.display().to_string()));
+    }
+}
+
+fn is_plain_absolute(path: &Path) -> bool {
+    path.is_absolute() && !path.components().any(|part| part == std::path::Component::ParentDir)
+}
+
+fn node(config: &Config, report: &mut Report) {
+    let node = &config.node;
+    let is_name = node.name.is_empty() || hvnode_core::model::check_name(&node.name).is_ok();
+    report.unless(is_name, "node.name", "must be 1 to 128 letters, digits, spaces or _-.+@:()");
+    report.absolute("node.state_dir", &node.state_dir);
+    report.absolute("node.runtime_dir", &node.runtime_dir);
+    report.range("node.cpu_ratio", &node.cpu_ratio, 0.1, 1000.0);
+    report.range("node.memory_ratio", &node.memory_ratio, 0.1, 100.0);
+}
+
+fn libvirt(config: &Config, report: &mut Report) {
+    let libvirt = &config.libvirt;
+    let is_uri = libvirt.uri.contains(':') && !libvirt.uri.chars().any(|c| c.is_whitespace() || c.is_control());
+    report.unless(is_uri, "libvirt.uri", "must be a libvirt URI such as qemu:///system");
+    report.range("libvirt.connections", &libvirt.connections, 1, 32);
+    report.range("libvirt.change_threads", &libvirt.change_threads, 1, 128);
+    report.range("libvirt.read_threads", &libvirt.read_threads, 1, 128);
+    report.range("libvirt.call_timeout_seconds", &libvirt.call_timeout_seconds, 1, 3600);
+    report.range("libvirt.read_timeout_seconds", &libvirt.read_timeout_seconds, 1, 600);
+    for bridge in &config.network.bridges {
+        let is_name =
+            (1..=15).contains(&bridge.len()) && bridge.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.'));
+        report.unless(is_name, "network.bridges", format!("{bridge:?} is no interface name: 1 to 15 of A-Z a-z 0-9 _ - ."));
+    }
+}
+
+fn images(config: &Config, report: &mut Report) {
+    let images = &config.images;
+    for scheme in &images.url_schemes {
+        let is_known = matches!(scheme.as_str(), "file" | "http" | "https");
+        report.unless(is_known, "images.url_schemes", format!("{scheme:?} is not one of \"file\", \"http\", \"https\""));
+    }
+    for folder in &images.allowed_folders {
+        report.absolute("images.allowed_folders", folder);
+        report.unless(folder != Path::new("/"), "images.allowed_folders", "must not be \"/\": that allows every file of the host");
+    }
+    report.range("images.size_max_bytes", &images.size_max_bytes, 1 << 20, 1 << 50);
+    report.range("images.connect_timeout_seconds", &images.connect_timeout_seconds, 1, 600);
+    report.range("images.idle_timeout_seconds", &images.idle_timeout_seconds, 1, 3600);
+}
+
+fn numbers(config: &Config, report: &mut Report) {
+    let (vm, engine, auth, limits) = (&config.vm, &config.engine, &config.auth, &config.limits);
+    report.range("vm.stop_timeout_seconds", &vm.stop_timeout_seconds, 1, 3600);
+    report.range("vm.delete_grace_seconds", &vm.delete_grace_seconds, 0, 3600);
+    report.range("vm.reboot_timeout_seconds", &vm.reboot_timeout_seconds, 1, 3600);
+    report.range("vm.cpu_cores_max", &vm.cpu_cores_max, 1, 4096);
+    report.range("vm.memory_min_bytes", &vm.memory_min_bytes, 1 << 20, 1 << 40);
+    report.range("vm.disk_max_bytes", &vm.disk_max_bytes, 1 << 20, 1 << 60);
+    report.range("vm.volumes_max", &vm.volumes_max, 0, 200);
+    report.range("vm.nics_max", &vm.nics_max, 0, 64);
+    report.range("vm.vms_max", &vm.vms_max, 1, 100_000);
+    report.range("vm.images_max", &vm.images_max, 1, 100_000);
+    report.range("vm.specifications_max", &vm.specifications_max, 1, 100_000);
+    report.range("engine.jobs_open_max", &engine.jobs_open_max, 1, 100_000);
+    report.range("engine.disk_steps_max", &engine.disk_steps_max, 1, 256);
+    report.range("engine.start_steps_max", &engine.start_steps_max, 1, 256);
+    report.range("engine.relist_interval_seconds", &engine.relist_interval_seconds, 1, 86_400);
+    report.range("engine.network_interval_seconds", &engine.network_interval_seconds, 1, 3600);
+    report.range("engine.idempotency_hours", &engine.idempotency_hours, 1, 24 * 30);
+    report.range("engine.job_retention_days", &engine.job_retention_days, 1, 3650);
+    report.range("engine.operation_retention_days", &engine.operation_retention_days, 1, 3650);
+    report.range("engine.undo_patience_seconds", &engine.undo_patience_seconds, 0, 86_400);
+    report.range("engine.stop_timeout_seconds", &engine.stop_timeout_seconds, 0, 3600);
+    report.range("statistics.interval_seconds", &config.statistics.interval_seconds, 1, 3600);
+    report.range("auth.token_lifetime_seconds", &auth.token_lifetime_seconds, 60, 365 * 86_400);
+    report.range("auth.tokens_per_user_max", &auth.tokens_per_user_max, 1, 10_000);
+    report.range("auth.login_failures_max", &auth.login_failures_max, 1, 1000);
+    report.range("auth.login_lock_seconds", &auth.login_lock_seconds, 1, 86_400);
+    report.range("limits.body_max_bytes", &limits.body_max_bytes, 1 << 10, 64 << 20);
+    report.range("limits.body_timeout_seconds", &limits.body_timeout_seconds, 1, 3600);
+    report.range("limits.header_timeout_seconds", &limits.header_timeout_seconds, 1, 600);
+    report.range("limits.request_timeout_seconds", &limits.request_timeout_seconds, 1, 86_400);
+    report.range("limits.idle_timeout_seconds", &limits.idle_timeout_seconds, 1, 86_400);
+    report.range("limits.requests_max", &limits.requests_max, 1, 1_000_000);
+    report.range("limits.connections_max", &limits.connections_max, 1, 1_000_000);
+}
+
+fn listeners(config: &Config, report: &mut Report) {
+    let native = &config.listen.native;
+    if !native.unix.as_os_str().is_empty() {
+        report.absolute("listen.native.unix", &native.unix);
+        let length = native.unix.as_os_str().len();
+        let text = format!("must have at most {SOCKET_PATH_MAX} bytes, has {length}: the kernel takes no longer socket path");
+        report.unless(length <= SOCKET_PATH_MAX, "listen.native.unix", text);
+    }
+    let has_native = !native.tcp.is_empty() || !native.unix.as_os_str().is_empty();
+    report.unless(has_native, "listen.native.tcp", "nobody could reach the API: give a TCP address here or a path in listen.native.unix");
+    let mut seen = BTreeSet::new();
+    let all = native.tcp.iter().map(|a| ("listen.native.tcp", a)).chain(config.metrics.listen.iter().map(|a| ("metrics.listen", a)));
+    for (key, address) in all {
+        report.unless(address.port() == 0 || seen.insert(*address), key, format!("{address} is used twice"));
+        let is_loopback = address.ip().is_loopback();
+        report.unless(is_loopback, key, format!("{address} is not a loopback address: without TLS, tokens would cross the network in clear"));
+    }
+    let auth = &config.auth;
+    if !auth.admin_password_file.as_os_str().is_empty() {
+        report.absolute("auth.admin_password_file", &auth.admin_password_file);
+    }
+}
+
+fn log(config: &Config, report: &mut Report) {
+    let problem = crate::logging::parse_level(&config.log.level).err();
+    report.unless(problem.is_none(), "log.level", problem.unwrap_or_default());
+}

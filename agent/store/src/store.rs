@@ -1,0 +1,121 @@
+//! The store as the rest of the daemon sees it.
+
+use crate::encode::statements;
+use crate::error::failed;
+use crate::reader::Readers;
+use crate::writer::{StoreStatistics, Writer};
+use crate::{query, schema};
+use async_trait::async_trait;
+use hvnode_core::model::{Job, Operation, Timestamp};
+use hvnode_core::port::{Durability, JobFilter, Listing, OperationFilter, Page, Store, StoredState, Write};
+use hvnode_core::{Result, at, fail};
+use rusqlite::Connection;
+use rusqlite::backup::{Backup, StepResult};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// The Store port on one SQLite file. Dropping it writes what waits, ends its threads and gives the file free.
+#[derive(Debug)]
+pub struct SqliteStore {
+    // Before the writer: its connections are gone when the writer moves the log into the database.
+    readers: Readers,
+    writer: Writer,
+}
+
+impl SqliteStore {
+    /// Opens the database, makes it (mode 0600) where there is none, brings its tables to this version. Blocks for as long as the disk takes.
+    ///
+    /// # Errors
+    /// `StoreFailed`: not reachable, in use by another daemon, damaged, of another program, or written by a newer version.
+    pub fn open(path: impl AsRef<Path>) -> Result<Arc<Self>> {
+        let path = path.as_ref();
+        let lock = schema::lock(path)?;
+        let connection = schema::open_writer(path).map_err(at!())?;
+        let writer = Writer::start(connection, lock)?;
+        Ok(Arc::new(Self { readers: Readers::start(path)?, writer }))
+    }
+
+    /// What was written since the store was opened.
+    pub fn statistics(&self) -> StoreStatistics {
+        self.writer.statistics()
+    }
+
+    /// Problems that SQLite finds in the file, in its own words; an empty list is good news. Reads the whole file.
+    ///
+    /// # Errors
+    /// `StoreFailed`, `Timeout`.
+    pub async fn check_integrity(&self) -> Result<Vec<String>> {
+        self.readers.run(query::check_integrity).await
+    }
+
+    /// Writes a consistent copy (mode 0600) to `path`, replacing what is there, while work goes on.
+    ///
+    /// # Errors
+    /// `StoreFailed`, `Timeout`.
+    pub async fn backup_to(&self, path: impl Into<PathBuf>) -> Result<()> {
+        let path = path.into();
+        self.readers.run(move |connection| back_up(connection, &path)).await
+    }
+
+    #[cfg(test)]
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.writer
+    }
+}
+
+/// Copies into a file beside `path` first: a half-made copy never carries the good name.
+fn back_up(source: &Connection, path: &Path) -> Result<()> {
+    let shown = path.display();
+    let refused = |error| fail!(StoreFailed, "backup {shown} cannot be written"; "无法写入备份 {shown}").caused_by(error);
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".part");
+    let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&partial).map_err(refused)?;
+    let mut target = Connection::open(&partial).map_err(failed)?;
+    let step = Backup::new(source, &mut target).and_then(|backup| backup.step(-1)).map_err(failed)?;
+    if step != StepResult::Done {
+        return Err(fail!(StoreFailed, "the database was busy, try the backup again"; "数据库忙, 请重试备份"));
+    }
+    target.close().map_err(|(_, error)| failed(error))?;
+    file.sync_all().map_err(refused)?;
+    std::fs::rename(&partial, path).map_err(refused)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(refused)
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn load(&self) -> Result<StoredState> {
+        self.readers.run(query::load).await
+    }
+
+    async fn commit(&self, writes: Vec<Write>, durability: Durability) -> Result<()> {
+        let mut batch = Vec::with_capacity(writes.len());
+        for write in &writes {
+            batch.extend(statements(write)?);
+        }
+        self.writer.commit(batch, durability).await
+    }
+
+    async fn job(&self, job_uuid: Uuid) -> Result<Option<Job>> {
+        self.readers.run(move |connection| query::job(connection, job_uuid)).await
+    }
+
+    async fn job_by_request(&self, request_uuid: Uuid, since: Timestamp) -> Result<Option<Job>> {
+        self.readers.run(move |connection| query::job_by_request(connection, request_uuid, since)).await
+    }
+
+    async fn list_jobs(&self, filter: JobFilter, page: Page) -> Result<Listing<Job>> {
+        self.readers.run(move |connection| query::list_jobs(connection, &filter, page)).await
+    }
+
+    async fn operation(&self, operation_uuid: Uuid) -> Result<Option<Operation>> {
+        self.readers.run(move |connection| query::operation(connection, operation_uuid)).await
+    }
+
+    async fn list_operations(&self, filter: OperationFilter, page: Page) -> Result<Listing<Operation>> {
+        self.readers.run(move |connection| query::list_operations(connection, &filter, page)).await
+    }
+}

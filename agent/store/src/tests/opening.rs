@@ -1,0 +1,140 @@
+//! Which files are opened, which are refused, and how they look afterwards.
+
+use super::{account, folder, job, settings, token, vm};
+use crate::SqliteStore;
+use hvnode_core::ErrorCode;
+use hvnode_core::model::JobStatus;
+use hvnode_core::port::{Durability, Store, Write};
+use rusqlite::Connection;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+#[track_caller]
+fn refused(result: hvnode_core::Result<Arc<SqliteStore>>, words: &str) {
+    let error = result.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::StoreFailed);
+    assert!(error.message().contains(words), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_after_reopening() {
+    let (_folder, path) = folder();
+    let store = SqliteStore::open(&path).unwrap();
+    let writes = vec![
+        Write::PutVm(Arc::new(vm(1))),
+        Write::PutJob(Arc::new(job(2, JobStatus::Running))),
+        Write::PutAccount(Arc::new(account(3))),
+        Write::PutToken(token(4, 3)),
+        Write::PutHostSettings(settings(4.0)),
+    ];
+    store.commit(writes, Durability::Durable).await.unwrap();
+    drop(store);
+    let state = SqliteStore::open(&path).unwrap().load().await.unwrap();
+    assert_eq!(state.vms, [vm(1)]);
+    assert_eq!(state.open_jobs, [job(2, JobStatus::Running)]);
+    assert_eq!(state.accounts[0].password_hash, "$argon2id$");
+    assert_eq!(state.tokens, [token(4, 3)]);
+    assert_eq!(state.host_settings, Some(settings(4.0)));
+}
+
+#[tokio::test]
+async fn nobody_else_may_read_the_files() {
+    let (folder, path) = folder();
+    let store = SqliteStore::open(&path).unwrap();
+    store.commit(vec![Write::PutVm(Arc::new(vm(1)))], Durability::Durable).await.unwrap();
+    let modes: Vec<u32> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().permissions().mode() & 0o777).collect();
+    // Database, log, shared memory, lock.
+    assert_eq!(modes, [0o600; 4]);
+    drop(store);
+    std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+    let _store = SqliteStore::open(&path).unwrap();
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_second_daemon_is_kept_away_until_the_first_is_gone() {
+    let (_folder, path) = folder();
+    let first = SqliteStore::open(&path).unwrap();
+    refused(SqliteStore::open(&path), "in use by another hvnoded");
+    drop(first);
+    assert!(SqliteStore::open(&path).is_ok());
+}
+
+#[test]
+fn a_database_of_a_newer_version_is_refused_and_not_touched() {
+    let (_folder, path) = folder();
+    drop(SqliteStore::open(&path).unwrap());
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 77).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    refused(SqliteStore::open(&path), "schema version 77");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_database_of_another_program_is_refused() {
+    let (_folder, path) = folder();
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+    refused(SqliteStore::open(&path), "another program");
+    let (_folder, path) = super::folder();
+    Connection::open(&path).unwrap().pragma_update(None, "application_id", 5).unwrap();
+    refused(SqliteStore::open(&path), "another program");
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused() {
+    let (_folder, path) = folder();
+    std::fs::write(&path, "not a database, but long enough to hold a header".repeat(100)).unwrap();
+    refused(SqliteStore::open(&path), "no database");
+}
+
+#[test]
+fn a_path_that_does_not_exist_is_refused() {
+    let (folder, _) = folder();
+    refused(SqliteStore::open(folder.path().join("missing/state.db")), "lock file");
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_found_by_the_check() {
+    let (_folder, path) = folder();
+    let store = SqliteStore::open(&path).unwrap();
+    let writes = (1..=200).map(|number| Write::PutVm(Arc::new(vm(number)))).collect();
+    store.commit(writes, Durability::Durable).await.unwrap();
+    assert_eq!(store.check_integrity().await.unwrap(), Vec::<String>::new());
+    drop(store);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 8192].fill(0x5a);
+    std::fs::write(&path, bytes).unwrap();
+    let store = SqliteStore::open(&path).unwrap();
+    // Damage is either listed or makes the check itself fail; both are no silence.
+    match store.check_integrity().await {
+        Ok(problems) => assert!(!problems.is_empty()),
+        Err(error) => assert_eq!(error.code(), ErrorCode::StoreFailed),
+    }
+    assert_eq!(store.load().await.unwrap_err().code(), ErrorCode::StoreFailed);
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_named() {
+    let (_folder, path) = folder();
+    drop(SqliteStore::open(&path).unwrap());
+    Connection::open(&path).unwrap().execute_batch("INSERT INTO vm VALUES ('the-key', '{}')").unwrap();
+    let error = SqliteStore::open(&path).unwrap().load().await.unwrap_err();
+    assert!(error.message().contains("row the-key of table vm"), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn a_backup_is_a_whole_database_and_replaces_an_older_one() {
+    let (folder, path) = folder();
+    let store = SqliteStore::open(&path).unwrap();
+    store.commit(vec![Write::PutVm(Arc::new(vm(1)))], Durability::Relaxed).await.unwrap();
+    let copy = folder.path().join("copy.db");
+    std::fs::write(&copy, "old").unwrap();
+    store.backup_to(&copy).await.unwrap();
+    assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(SqliteStore::open(&copy).unwrap().load().await.unwrap().vms, [vm(1)]);
+    let error = store.backup_to(folder.path().join("missing/copy.db")).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::StoreFailed);
+}
