@@ -1,1 +1,17 @@
-fn main() {}
+//! Integration tests: one binary, real libvirt, real guests. Each test has a private host of its own.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "Test code: a failed expectation ends the test, and foreign programs are what it drives"
+)]
+
+mod layering;
+mod support;
+
+mod life_cycle;
+mod refusals;
+mod restarts;

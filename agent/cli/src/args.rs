@@ -24,7 +24,7 @@ pub(crate) struct Global {
     /// Print the data object as the API gave it
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Language of messages [default: from the locale]
+    /// Language of messages: en or cn [default: from the locale]
     #[arg(long, global = true, value_name = "LANGUAGE")]
     pub(crate) language: Option<Language>,
     /// With a failure, also print where in the node it arose
@@ -146,7 +146,7 @@ pub(crate) struct ListArgs {
 /// In which order and how many.
 #[derive(Debug, Args)]
 pub(crate) struct PageArgs {
-    /// Sort by [default: create-time, newest first]
+    /// Sort by name (A to Z) or create-time (newest first, the default)
     #[arg(long, value_enum)]
     pub(crate) sort: Option<SortKey>,
     /// Sort the other way round
@@ -160,12 +160,10 @@ pub(crate) struct PageArgs {
     pub(crate) all: bool,
 }
 
-/// What a list can be sorted by.
+/// What a list can be sorted by: names from A to Z, times from the newest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SortKey {
-    /// A to Z
     Name,
-    /// Newest first
     CreateTime,
 }
 

@@ -138,9 +138,9 @@ fn toned(content: &Content) -> Cell {
     let cell = Cell::new(plain(&content.text));
     match content.tone {
         Tone::Plain => cell,
-        Tone::Good => cell.fg(Color::Green),
-        Tone::Busy => cell.fg(Color::Yellow),
-        Tone::Bad => cell.fg(Color::Red),
+        Tone::Good => cell.fg(Color::DarkGreen),
+        Tone::Busy => cell.fg(Color::DarkYellow),
+        Tone::Bad => cell.fg(Color::DarkRed),
     }
 }
 

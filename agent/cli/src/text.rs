@@ -2,12 +2,11 @@
 
 use clap::ValueEnum;
 
+// Its variants carry no doc comments: clap would spread every `--help` over twice the lines to show them.
 /// The language of messages. Table headings stay English, so that scripts and documents can name them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Language {
-    /// English
     En,
-    /// Chinese
     Cn,
 }
 

@@ -250,10 +250,16 @@ mod tests {
 
     #[test]
     fn processors_are_counted_over_all_numa_nodes() {
-        let cpu = |id: u32, socket: u32, core: u32| format!("<cpu id='{id}' socket_id='{socket}' die_id='0' core_id='{core}' siblings='0'/>");
+        let cpu =
+            |id: u32, socket: u32, core: u32| format!("<cpu id='{id}' socket_id='{socket}' die_id='0' core_id='{core}' siblings='0'/>");
         let cells = format!(
             "<cell id='0'><cpus num='4'>{}{}{}{}</cpus></cell><cell id='1'><cpus num='2'>{}{}</cpus></cell>",
-            cpu(0, 0, 0), cpu(1, 0, 0), cpu(2, 0, 1), cpu(3, 0, 1), cpu(4, 1, 0), cpu(5, 1, 0),
+            cpu(0, 0, 0),
+            cpu(1, 0, 0),
+            cpu(2, 0, 1),
+            cpu(3, 0, 1),
+            cpu(4, 1, 0),
+            cpu(5, 1, 0),
         );
         let xml = format!(
             "<capabilities><host><uuid>11111111-2222-3333-4444-555555555555</uuid><cpu><arch>x86_64</arch><model>EPYC</model>\

@@ -114,10 +114,14 @@ impl Session {
     }
 
     /// The call connection with the least to do, so that calls avoid one that holds stuck calls.
-    pub(crate) fn lane(&self) -> Option<LaneUse<'_>> {
-        let lane = self.lanes.iter().min_by_key(|lane| lane.busy.load(Ordering::Relaxed))?;
+    ///
+    /// # Errors
+    /// `HypervisorUnavailable` if there is none.
+    pub(crate) fn lane(&self) -> Result<LaneUse<'_>> {
+        let lane = self.lanes.iter().min_by_key(|lane| lane.busy.load(Ordering::Relaxed));
+        let lane = lane.ok_or_else(|| fail!(HypervisorUnavailable, "no connection to libvirt"; "没有到 libvirt 的连接"))?;
         lane.busy.fetch_add(1, Ordering::Relaxed);
-        Some(LaneUse(lane))
+        Ok(LaneUse(lane))
     }
 
     /// The connection for statistics.

@@ -1,8 +1,8 @@
 //! Blocking calls on a bounded number of threads, each call with a deadline.
 //!
 //! A caller waits at most its deadline. A call that is still waiting by then is taken out of the queue. A call that is running cannot
-//! be stopped: its thread is left behind as *stuck*, another takes its place, and when it comes back one thread too many ends. The
-//! number of threads left behind is bounded too; once it is reached, calls are served by those that are left.
+//! be stopped: its thread is left behind as *stuck*, another takes its place when there is work, and when it comes back one thread too
+//! many ends. The number of threads left behind is bounded too; once it is reached, calls are served by those that are left.
 
 use hvnode_core::{Result, fail};
 use parking_lot::{Condvar, Mutex};
@@ -188,8 +188,8 @@ impl Inner {
         }
         state.queue.push_back(call.clone());
         self.calls.fetch_add(1, Ordering::Relaxed);
-        if state.idle < state.queue.len() && state.serving < self.size.threads {
-            self.spawn(&mut state);
+        if state.idle < state.queue.len() {
+            self.add_thread(&mut state);
         }
         if state.serving == 0 && state.stuck == 0 {
             state.queue.clear();
@@ -199,7 +199,12 @@ impl Inner {
         Ok(())
     }
 
-    fn spawn(self: &Arc<Self>, state: &mut State) {
+    /// One more thread, unless there are enough that serve or too many in all.
+    fn add_thread(self: &Arc<Self>, state: &mut State) {
+        let is_enough = state.serving >= self.size.threads;
+        if is_enough || state.is_closed || state.serving + state.stuck >= self.size.threads + self.size.stuck_max {
+            return;
+        }
         let inner = self.clone();
         let builder = std::thread::Builder::new().name(self.name.into()).stack_size(STACK_BYTES);
         match builder.spawn(move || inner.serve()) {
@@ -262,8 +267,8 @@ impl Inner {
                 *phase = Phase::Abandoned;
                 state.serving -= 1;
                 state.stuck += 1;
-                if state.stuck <= self.size.stuck_max && !state.is_closed {
-                    self.spawn(&mut state);
+                if state.idle < state.queue.len() {
+                    self.add_thread(&mut state);
                 }
             }
         }
@@ -324,9 +329,15 @@ mod tests {
     async fn a_full_queue_refuses_at_once() {
         let pool = Arc::new(pool(1, 1, 0));
         let (release, hold) = mpsc::channel::<()>();
-        let first = { let pool = pool.clone(); tokio::spawn(async move { pool.run("one", LONG, move || Ok(hold.recv().is_ok())).await }) };
+        let first = {
+            let pool = pool.clone();
+            tokio::spawn(async move { pool.run("one", LONG, move || Ok(hold.recv().is_ok())).await })
+        };
         until(|| pool.0.state.lock().serving == 1 && pool.figures().waiting == 0).await;
-        let second = { let pool = pool.clone(); tokio::spawn(async move { pool.run("two", LONG, || Ok(2)).await }) };
+        let second = {
+            let pool = pool.clone();
+            tokio::spawn(async move { pool.run("two", LONG, || Ok(2)).await })
+        };
         until(|| pool.figures().waiting == 1).await;
         assert_eq!(pool.run("three", LONG, || Ok(3)).await.unwrap_err().code(), ErrorCode::ResourceBusy);
         release.send(()).unwrap();
@@ -346,9 +357,15 @@ mod tests {
     async fn a_caller_that_goes_away_leaves_nothing_in_the_queue() {
         let pool = Arc::new(pool(1, 8, 0));
         let (release, hold) = mpsc::channel::<()>();
-        let first = { let pool = pool.clone(); tokio::spawn(async move { pool.run("one", LONG, move || Ok(hold.recv().is_ok())).await }) };
+        let first = {
+            let pool = pool.clone();
+            tokio::spawn(async move { pool.run("one", LONG, move || Ok(hold.recv().is_ok())).await })
+        };
         until(|| pool.0.state.lock().serving == 1 && pool.figures().waiting == 0).await;
-        let second = { let pool = pool.clone(); tokio::spawn(async move { pool.run("two", LONG, || Ok(2)).await }) };
+        let second = {
+            let pool = pool.clone();
+            tokio::spawn(async move { pool.run("two", LONG, || Ok(2)).await })
+        };
         until(|| pool.figures().waiting == 1).await;
         second.abort();
         until(|| pool.figures().waiting == 0).await;

@@ -100,7 +100,7 @@ impl Client {
                 Err(error) => return Err(error),
             }
             sleep(pause).await;
-            pause = (pause * 3 / 2).min(PAUSE_MAX);
+            pause = (pause * 5 / 4).min(PAUSE_MAX);
         }
     }
 

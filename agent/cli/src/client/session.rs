@@ -115,7 +115,7 @@ impl Session {
 }
 
 /// `$XDG_STATE_HOME/hvnode/token.json`, else below `~/.local/state`.
-fn token_path(set: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+fn token_path(set: &impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
     let state = set("XDG_STATE_HOME")
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())

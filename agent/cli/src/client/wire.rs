@@ -169,9 +169,11 @@ impl Wire {
                 text!("the connection to {endpoint} broke: {reason}"; "与 {endpoint} 的连接中断: {reason}"),
             ),
         };
-        match call.method {
-            Method::GET => failure,
-            _ => failure.hint(text!("it is not known whether the node acted on it: see hvctl job list"; "不确定节点是否已执行该操作, 请查看: hvctl job list")),
+        let is_change = call.method == Method::POST && !call.target.starts_with("/v1/user/");
+        if is_change {
+            failure.hint(text!("it is not known whether the node acted on it: see hvctl job list"; "不确定节点是否已执行该操作, 请查看: hvctl job list"))
+        } else {
+            failure
         }
     }
 }

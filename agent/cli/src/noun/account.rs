@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::error::{CliError, Kind, Result};
 use crate::terminal::ask;
 use crate::text;
+use crate::text::Text;
 use crate::view;
 use clap::Args;
 use serde_json::json;
@@ -31,14 +32,16 @@ pub(crate) async fn login(context: &mut Context, args: LoginArgs) -> Result<()> 
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let user_name = match args.user.or_else(|| set("HVNODE_USER")) {
         Some(user) => user,
-        None => ask(&text!("User: "; "用户名: "), language, false).await.map_err(|e| e.or_hint(text!("give --user"; "请使用 --user")))?,
+        None => ask(&text!("User: "; "用户名: "), language, false)
+            .await
+            .map_err(|error| instead_of_asking(error, text!("give --user"; "请使用 --user")))?,
     };
     let password = match (&args.password_file, set("HVNODE_PASSWORD")) {
         (Some(path), _) => read_password(path)?,
         (None, Some(password)) => password,
-        (None, None) => ask(&text!("Password of {user_name}: "; "{user_name} 的密码: "), language, true)
-            .await
-            .map_err(|e| e.or_hint(text!("give --password-file or HVNODE_PASSWORD"; "请使用 --password-file 或 HVNODE_PASSWORD")))?,
+        (None, None) => ask(&text!("Password of {user_name}: "; "{user_name} 的密码: "), language, true).await.map_err(|error| {
+            instead_of_asking(error, text!("give --password-file or HVNODE_PASSWORD"; "请使用 --password-file 或 HVNODE_PASSWORD"))
+        })?,
     };
     let answer = context.client.login(&Credentials { user_name, password }).await?;
     context.client.session_mut().store()?;
@@ -54,6 +57,11 @@ pub(crate) async fn login(context: &mut Context, args: LoginArgs) -> Result<()> 
     let endpoint = context.client.endpoint();
     let until = view::dash(view::time(&answer.value, "expire_time", language));
     context.out.say(&text!("logged in to {endpoint} as {user} until {until}"; "已以 {user} 登录 {endpoint}, 有效期至 {until}"))
+}
+
+/// What to do where there is no terminal; an interruption needs no advice.
+fn instead_of_asking(error: CliError, hint: Text) -> CliError {
+    if error.kind() == Kind::Usage { error.or_hint(hint) } else { error }
 }
 
 /// Ends the session on the node and forgets its token.

@@ -120,14 +120,22 @@ pub(crate) fn observe(snapshot: &mut Snapshot, vm_uuid: Uuid, observed: Option<O
 
 /// Marks everything seen so far as stale: libvirt does not answer any more.
 pub(crate) fn mark_stale(snapshot: &mut Snapshot) {
-    let uuids: Vec<Uuid> = snapshot.vms.iter().filter(|(_, vm)| vm.freshness == Freshness::Fresh).map(|(uuid, _)| *uuid).collect();
+    let uuids: Vec<Uuid> = snapshot.vms.keys().copied().collect();
     for uuid in uuids {
-        change_vm(snapshot, uuid, |vm| {
-            if let Some(vm) = vm {
-                vm.freshness = Freshness::Stale;
-            }
-        });
+        mark_vm_stale(snapshot, uuid);
     }
+}
+
+/// Marks what was seen of one VM as stale: it could not be read again.
+pub(crate) fn mark_vm_stale(snapshot: &mut Snapshot, vm_uuid: Uuid) {
+    if snapshot.vms.get(&vm_uuid).is_none_or(|vm| vm.freshness != Freshness::Fresh) {
+        return;
+    }
+    change_vm(snapshot, vm_uuid, |vm| {
+        if let Some(vm) = vm {
+            vm.freshness = Freshness::Stale;
+        }
+    });
 }
 
 /// Changes one VM of the picture and settles it; a VM with neither record nor observation left is taken out.

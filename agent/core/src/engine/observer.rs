@@ -59,12 +59,15 @@ pub(super) fn spawn(inner: &Arc<Inner>) {
     tokio::spawn(re_read_regularly(inner.clone()));
 }
 
-/// Reads one VM again and shows what was read. Failures leave the last good picture and are logged.
+/// Reads one VM again and shows what was read. A failure leaves the last good picture, marked stale, and is logged.
 pub(super) async fn refresh(inner: &Inner, vm_uuid: Uuid) {
     let number = inner.reads.lock().begin();
     match inner.ports.hypervisor.observe(vm_uuid).await {
         Ok(observed) => show(inner, number, vm_uuid, observed),
-        Err(error) => tracing::warn!(%vm_uuid, error = %error.chain(), "A VM could not be read"),
+        Err(error) => {
+            tracing::warn!(%vm_uuid, error = %error.chain(), "A VM could not be read");
+            inner.world.update(|snapshot| inventory::mark_vm_stale(snapshot, vm_uuid));
+        }
     }
 }
 

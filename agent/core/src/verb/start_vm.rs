@@ -51,10 +51,11 @@ impl Verb for StartVm {
     }
 }
 
-/// The VM's record with a new start time.
+/// The VM's record with a new start time; what went wrong before is over.
 pub(super) fn with_start_time(snapshot: &Snapshot, vm_uuid: Uuid, now: Timestamp) -> Vec<Write> {
     let Some(record) = snapshot.vms.get(&vm_uuid).and_then(|vm| vm.record.as_ref()) else { return Vec::new() };
     let mut record = VmRecord::clone(record);
     record.start_time = Some(now);
+    record.error = None;
     vec![Write::PutVm(Arc::new(record))]
 }

@@ -54,7 +54,7 @@ section! {
     Node {
         /// Name shown to clients; empty: the host's name.
         name: String = String::new(),
-        /// Database, lock, first password; the storage pools unless `images.pool_dir` and its like say otherwise.
+        /// Database, lock, first password, storage pools.
         state_dir: PathBuf = "/var/lib/hvnode".into(),
         /// Sockets.
         runtime_dir: PathBuf = "/run/hvnode".into(),

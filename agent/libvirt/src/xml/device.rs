@@ -46,7 +46,10 @@ impl<'a> Devices<'a> {
             interface: spec.nics.iter().map(Interface::new).collect(),
             serial: Serial {
                 kind: "pty",
-                log: Log { file: context.console_directory.join(crate::console::log_name(spec.vm_uuid)).to_string_lossy().into_owned(), append: "on" },
+                log: Log {
+                    file: context.console_directory.join(crate::console::log_name(spec.vm_uuid)).to_string_lossy().into_owned(),
+                    append: "on",
+                },
                 target: SerialTarget { port: 0 },
             },
             console: Console { kind: "pty", target: ConsoleTarget { kind: "serial", port: 0 } },
@@ -54,9 +57,7 @@ impl<'a> Devices<'a> {
             input,
             graphics: Graphics::new(spec, context.display),
             // Plain VGA needs no driver in firmware, boot loader or guest; aarch64 has no VGA.
-            video: has_display.then_some(Video {
-                model: VideoModel { kind: if machine == Machine::Q35 { "vga" } else { "virtio" } },
-            }),
+            video: has_display.then_some(Video { model: VideoModel { kind: if machine == Machine::Q35 { "vga" } else { "virtio" } } }),
             memballoon: Balloon { model: "virtio", stats: Stats { period: 10 } },
             rng: Rng { model: "virtio", backend: RngBackend { model: "random", path: "/dev/urandom" } },
             panic: (machine == Machine::Q35).then_some(Model { model: "isa" }),
@@ -215,10 +216,7 @@ impl<'a> Interface<'a> {
         Self {
             kind: if nic.is_host_bridge { "bridge" } else { "network" },
             mac: Mac { address: nic.mac_address.to_string() },
-            source: InterfaceSource {
-                network: (!nic.is_host_bridge).then_some(source),
-                bridge: nic.is_host_bridge.then_some(source),
-            },
+            source: InterfaceSource { network: (!nic.is_host_bridge).then_some(source), bridge: nic.is_host_bridge.then_some(source) },
             model: InterfaceModel { kind: &nic.model },
         }
     }

@@ -48,10 +48,7 @@ pub(crate) fn domain_xml(spec: &DomainSpec, context: &RenderContext<'_>) -> Resu
         on_poweroff: "destroy",
         on_reboot: "restart",
         on_crash: "destroy",
-        pm: (machine == Machine::Q35).then_some(Pm {
-            to_mem: Enabled { enabled: "no" },
-            to_disk: Enabled { enabled: "no" },
-        }),
+        pm: (machine == Machine::Q35).then_some(Pm { to_mem: Enabled { enabled: "no" }, to_disk: Enabled { enabled: "no" } }),
         devices: Devices::new(spec, context, machine),
     };
     to_xml("domain", &domain)
@@ -72,7 +69,9 @@ fn check_texts(spec: &DomainSpec) -> Result<()> {
     if texts.flat_map(str::chars).all(|c| is_xml_character(c) && c != '\r') {
         return Ok(());
     }
-    Err(fail!(ParameterInvalid, "names, paths and kernel command line must be without control characters"; "名称、路径和内核命令行不得含控制字符"))
+    Err(
+        fail!(ParameterInvalid, "names, paths and kernel command line must be without control characters"; "名称、路径和内核命令行不得含控制字符"),
+    )
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -103,7 +103,9 @@ mod tests {
 
     #[test]
     fn contradictory_definitions_are_refused_and_not_broken() {
-        for inner in ["<cpu><numa/></cpu>", "<vcpus/>", "<maxMemory>1</maxMemory>", "<devices><memory model='dimm'/></devices>", "<memory/>"] {
+        for inner in
+            ["<cpu><numa/></cpu>", "<vcpus/>", "<maxMemory>1</maxMemory>", "<devices><memory model='dimm'/></devices>", "<memory/>"]
+        {
             let xml = format!("<domain>{inner}</domain>");
             assert_eq!(resized(&xml, 1, 1 << 30).unwrap_err().code(), ErrorCode::VmResizeFailed, "{inner}");
         }

@@ -7,12 +7,14 @@ mod metadata;
 mod network;
 mod read;
 mod storage;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use domain::{RenderContext, domain_xml};
 pub(crate) use edit::resized;
 pub use metadata::METADATA_NAMESPACE;
 pub(crate) use metadata::{FoundMetadata, METADATA_PREFIX, MetadataElement, metadata_xml, title_of};
-pub(crate) use network::{host_xml, parse_network, reservations_of};
+pub(crate) use network::{Reservations, dns_label, host_xml, parse_network, reservations_of};
 pub(crate) use read::{ParsedDomain, parse_domain};
 pub(crate) use storage::{PoolOwner, VolumeXml, parse_volume, pool_target_path, pool_xml, volume_xml};
 
@@ -86,12 +88,14 @@ fn unit_bytes(unit: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+mod unit_tests {
     use super::*;
 
     #[test]
     fn units_are_read_as_libvirt_documents_them() {
-        for (unit, bytes) in [("b", 1), ("bytes", 1), ("KB", 1000), ("k", 1024), ("KiB", 1024), ("M", 1 << 20), ("MB", 1_000_000), ("GiB", 1 << 30)] {
+        for (unit, bytes) in
+            [("b", 1), ("bytes", 1), ("KB", 1000), ("k", 1024), ("KiB", 1024), ("M", 1 << 20), ("MB", 1_000_000), ("GiB", 1 << 30)]
+        {
             assert_eq!(unit_bytes(unit), Some(bytes), "{unit}");
         }
         assert_eq!(unit_bytes("parsec"), None);

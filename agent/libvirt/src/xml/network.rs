@@ -174,7 +174,11 @@ mod tests {
         assert_eq!(dns_label("web-01"), "web-01");
         assert_eq!(dns_label("1. 数据库 db_2 (copy)-"), "db2copy");
         assert_eq!(dns_label("数据库"), "");
-        let host = DhcpReservation { mac_address: "52:54:00:00:00:01".parse().unwrap(), ip_address: Ipv4Addr::new(10, 0, 0, 2), host_name: "a\"b".into() };
+        let host = DhcpReservation {
+            mac_address: "52:54:00:00:00:01".parse().unwrap(),
+            ip_address: Ipv4Addr::new(10, 0, 0, 2),
+            host_name: "a\"b".into(),
+        };
         assert_eq!(host_xml(&host, true).unwrap(), r#"<host mac="52:54:00:00:00:01" ip="10.0.0.2" name="ab"/>"#);
         assert_eq!(host_xml(&host, false).unwrap(), r#"<host mac="52:54:00:00:00:01" ip="10.0.0.2"/>"#);
     }

@@ -40,27 +40,37 @@ pub(crate) async fn run(context: &mut Context, args: &ConsoleArgs) -> Result<()>
         return context.out.json(&answer.raw);
     }
     let is_filtered = !args.raw && std::io::stdout().is_terminal();
-    let show = |context: &Context, text: &str| match is_filtered {
-        true => context.out.raw(&plain_lines(text)),
-        false => context.out.raw(text),
-    };
-    let mut seen = answer.value["output"].as_str().unwrap_or_default().to_owned();
-    show(context, last_lines(&seen, args.lines))?;
+    let seen = answer.value["output"].as_str().unwrap_or_default().to_owned();
+    print(context, last_lines(&seen, args.lines), is_filtered)?;
     if !args.follow {
         return if seen.is_empty() || seen.ends_with('\n') { Ok(()) } else { context.out.raw("\n") };
     }
+    // Ctrl-C is how following ends, and no failure
+    tokio::select! {
+        biased;
+        _ = tokio::signal::ctrl_c() => context.out.raw("\n"),
+        ended = follow(context, &query(asked), seen, is_filtered) => ended,
+    }
+}
+
+/// Prints what is added, until the node refuses to tell more.
+async fn follow(context: &mut Context, query: &[(&str, String)], mut seen: String, is_filtered: bool) -> Result<()> {
     loop {
         tokio::time::sleep(FOLLOW_PAUSE).await;
-        let answer = match context.client.get("/v1/vm/console/log", &query(asked)).await {
+        let answer = match context.client.get("/v1/vm/console/log", query).await {
             Ok(answer) => answer,
             // the node restarts: the guest goes on, and so do we
             Err(error) if error.kind() == Kind::Unreachable => continue,
             Err(error) => return Err(error),
         };
         let now = answer.value["output"].as_str().unwrap_or_default();
-        show(context, added(&seen, now))?;
+        print(context, added(&seen, now), is_filtered)?;
         now.clone_into(&mut seen);
     }
+}
+
+fn print(context: &Context, text: &str, is_filtered: bool) -> Result<()> {
+    if is_filtered { context.out.raw(&plain_lines(text)) } else { context.out.raw(text) }
 }
 
 /// The last `count` lines.

@@ -36,10 +36,10 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "IMAGE")]
     kernel: Option<String>,
     /// Initial RAM disk image, with --kernel
-    #[arg(long, value_name = "IMAGE", requires = "kernel")]
+    #[arg(long, value_name = "IMAGE", requires = "kernel", conflicts_with_all = ["image", "iso"])]
     initrd: Option<String>,
     /// Kernel command line, with --kernel
-    #[arg(long, value_name = "TEXT", requires = "kernel")]
+    #[arg(long, value_name = "TEXT", requires = "kernel", conflicts_with_all = ["image", "iso"])]
     cmdline: Option<String>,
     /// Its cpu and memory, as a specification says
     #[arg(long, alias = "spec", value_name = "SPECIFICATION", required_unless_present_all = ["cpus", "memory"], conflicts_with_all = ["cpus", "memory"])]
@@ -172,7 +172,7 @@ fn plain_fields(args: &CreateArgs) -> Result<Body> {
     set("storage_size", args.disk.map(|n| json!(n)));
     set("boot_type", args.firmware.map(|firmware| json!(firmware.word())));
     set("start", (args.no_start || args.start).then(|| json!(!args.no_start)));
-    set("auto_start", args.auto_start.then(|| json!(true)));
+    set("auto_start", args.auto_start.then_some(Value::Bool(true)));
     set("description", args.description.as_ref().map(|text| json!(text)));
     set("ssh_key", args.ssh_key_file.as_deref().map(read_public_key).transpose()?.map(|text| json!(text)));
     set("password", args.password_file.as_deref().map(read_first_line).transpose()?.map(|text| json!(text)));
@@ -209,7 +209,7 @@ async fn root_fields(context: &mut Context, args: &CreateArgs) -> Result<Body> {
         body.insert("initrd_image_uuid".into(), image.uuid.into());
     }
     if let Some(text) = &args.cmdline {
-        body.insert("command_line".into(), json!(text));
+        body.insert("kernel_command_line".into(), json!(text));
     }
     Ok(body)
 }

@@ -66,7 +66,7 @@ pub(crate) struct StopArgs {
     #[arg(long)]
     force: bool,
     /// How long the guest may take before the plug is pulled [default: the node's]. To end only the waiting: hvctl --timeout SECONDS vm stop …
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86400), conflicts_with = "force")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600), conflicts_with = "force")]
     timeout: Option<u32>,
 }
 

@@ -8,6 +8,7 @@ pub(super) mod operation_log;
 pub(super) mod repository;
 pub(super) mod specification;
 pub(super) mod statistics;
+pub(super) mod summary;
 pub(super) mod usd;
 pub(super) mod user;
 pub(super) mod vm;
@@ -17,7 +18,9 @@ pub(super) mod vm_create;
 pub(super) mod vm_view;
 
 use hvnode_core::model::ResourceType;
-use serde::Deserialize;
+use hvnode_core::{Result, fail};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// How a resource is spelt in this API.
@@ -67,6 +70,6 @@ pub(super) fn kind_of_word(word: &str) -> Option<ResourceType> {
 }
 
 /// An object as a JSON value, for answers that are put together.
-fn value_of(view: &impl serde::Serialize) -> hvnode_core::Result<serde_json::Value> {
-    serde_json::to_value(view).map_err(|e| hvnode_core::fail!(Internal, "the answer could not be encoded"; "无法编码响应").caused_by(e))
+pub(super) fn value_of(view: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(view).map_err(|e| fail!(Internal, "the answer could not be encoded"; "无法编码响应").caused_by(e))
 }

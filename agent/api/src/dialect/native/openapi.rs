@@ -1,0 +1,211 @@
+//! The OpenAPI 3.1 document of this dialect, and the table of what is offered; both made from the route table.
+
+use super::batch::{BatchData, ENTRIES_MAX};
+use super::envelope::Envelope;
+use super::route::{Method, Offer, Reply, Route, TypeSchema};
+use super::table::routes;
+use hvnode_core::ErrorCode;
+use hvnode_core::model::VerbKind;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApiBuilder, RefOr, Schema};
+
+/// One route as people see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offered {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// Path.
+    pub path: &'static str,
+    /// The verb of the engine behind it, for changes.
+    pub verb: Option<VerbKind>,
+    /// False where it always answers 10005.
+    pub is_built: bool,
+    /// What it does.
+    pub summary: &'static str,
+}
+
+/// Every route of this dialect.
+pub fn offered() -> Vec<Offered> {
+    let row = |route: Route| Offered {
+        method: route.method.word(),
+        path: route.path,
+        verb: if let Offer::Change(verb) = route.offer { Some(verb) } else { None },
+        is_built: !matches!(route.reply, Reply::Never),
+        summary: route.summary,
+    };
+    routes().into_iter().map(row).collect()
+}
+
+/// The OpenAPI document.
+pub fn openapi() -> Value {
+    let routes = routes();
+    let mut components = ComponentsBuilder::new().security_scheme("token", token_scheme());
+    for (name, schema) in schemas(&routes) {
+        components = components.schema(name, schema);
+    }
+    let info = InfoBuilder::new().title("hvnode native API").version(env!("CARGO_PKG_VERSION")).description(Some(DESCRIPTION));
+    let document = OpenApiBuilder::new().info(info.build()).components(Some(components.build())).build();
+    // Nothing in it lacks a JSON form; an empty document would fail the golden test.
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    document["security"] = json!([{ "token": [] }]);
+    document["paths"] = routes.iter().map(|route| (route.path.to_owned(), path_item(route))).collect::<Map<_, _>>().into();
+    document["x-status-codes"] = ErrorCode::ALL.iter().map(|code| code_row(*code)).collect();
+    document
+}
+
+const DESCRIPTION: &str = "GET reads, POST changes. Every answer is HTTP 200 with the same envelope; only an unknown route is 404. \
+Decide by `status_code` alone: 0 is success, the other numbers stand in `x-status-codes`. Sizes are bytes, times Unix seconds; a time \
+may be sent as RFC 3339 too. Every change becomes a job; the answer waits for it for `wait_seconds`. A change also takes \
+`{\"list\": [...]}` of up to 200 bodies. Peers that the unix socket trusts need no token. Where an accepted job fails, the header \
+`x-job-uuid` names it.";
+
+fn token_scheme() -> SecurityScheme {
+    let description = "The token of /v1/user/login, bare; `Bearer <token>` is taken as well.";
+    SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description("Authorization", description)))
+}
+
+fn code_row(code: ErrorCode) -> Value {
+    json!({ "status_code": code.number(), "message": code.text(), "message_cn": code.text_cn(), "retryable": code.is_retryable() })
+}
+
+/// Every schema by name, those of bodies with the common parameters merged in.
+fn schemas(routes: &[Route]) -> BTreeMap<String, RefOr<Schema>> {
+    let mut found = named(TypeSchema::of::<Envelope>());
+    found.extend(named(TypeSchema::of::<BatchData>()));
+    for route in routes {
+        if let Reply::Object(kind) | Reply::Keyed(_, kind) | Reply::List(kind) | Reply::Created(_, kind) = route.reply {
+            found.extend(named(kind));
+        }
+        (route.request.collect)(&mut found);
+        if route.method == Method::Post && !matches!(route.reply, Reply::Never) {
+            found.push(((route.request.name)().into_owned(), with_common(route)));
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// A type and the types it refers to.
+fn named(kind: TypeSchema) -> Vec<(String, RefOr<Schema>)> {
+    let mut found = vec![((kind.name)().into_owned(), (kind.schema)())];
+    (kind.collect)(&mut found);
+    found
+}
+
+/// The schema of a body with the parameters that every change takes.
+fn with_common(route: &Route) -> RefOr<Schema> {
+    let mut schema = (route.request.schema)();
+    if let (RefOr::T(Schema::Object(body)), Some(RefOr::T(Schema::Object(common)))) = (&mut schema, route.common.map(|kind| (kind.schema)())) {
+        body.properties.extend(common.properties);
+    }
+    schema
+}
+
+fn path_item(route: &Route) -> Value {
+    let mut operation = json!({
+        "operationId": route.path.trim_start_matches("/v1/").replace('/', "_"),
+        "summary": route.summary,
+        "tags": [route.path.split('/').nth(2).unwrap_or("")],
+        "responses": { "200": response(route) },
+    });
+    match route.method {
+        Method::Get => operation["parameters"] = parameters(route),
+        Method::Post if matches!(route.reply, Reply::Never) => {}
+        Method::Post => operation["requestBody"] = request_body(route),
+    }
+    if route.offer == Offer::LogIn {
+        operation["security"] = json!([]);
+    }
+    match route.offer {
+        Offer::Change(verb) => operation["x-verb"] = verb.word().into(),
+        Offer::NotBuilt | Offer::NotOnOneNode if matches!(route.reply, Reply::Never) => operation["x-not-supported"] = true.into(),
+        _ => {}
+    }
+    json!({ route.method.word().to_lowercase(): operation })
+}
+
+fn parameters(route: &Route) -> Value {
+    let kinds = [Some(route.request), route.common].into_iter().flatten();
+    kinds.flat_map(|kind| query_parameters(kind)).collect()
+}
+
+/// The fields of a query type as parameters.
+fn query_parameters(kind: TypeSchema) -> Vec<Value> {
+    let schema = serde_json::to_value((kind.schema)()).unwrap_or_default();
+    let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let parameter = |(name, field): (&String, &Value)| {
+        let mut field = field.clone();
+        let description = field.as_object_mut().and_then(|field| field.remove("description"));
+        let mut parameter = json!({ "name": name, "in": "query", "required": required.contains(&name.as_str()), "schema": never_null(field) });
+        if let Some(description) = description {
+            parameter["description"] = description;
+        }
+        parameter
+    };
+    schema["properties"].as_object().into_iter().flatten().map(parameter).collect()
+}
+
+/// A query cannot say null.
+fn never_null(mut field: Value) -> Value {
+    if let Some(kinds) = field["type"].as_array() {
+        field["type"] = kinds.iter().find(|kind| *kind != "null").cloned().unwrap_or_default();
+    }
+    if let Some(reference) = field["oneOf"].as_array().and_then(|options| options.iter().find(|option| option.get("$ref").is_some())) {
+        return reference.clone();
+    }
+    field
+}
+
+fn reference(kind: TypeSchema) -> Value {
+    named_reference(&(kind.name)())
+}
+
+fn named_reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+fn request_body(route: &Route) -> Value {
+    let single = reference(route.request);
+    let schema = if route.takes_batches() {
+        let list = json!({ "type": "array", "items": single, "minItems": 1, "maxItems": ENTRIES_MAX });
+        json!({ "oneOf": [single, { "type": "object", "required": ["list"], "additionalProperties": false, "properties": { "list": list } }] })
+    } else {
+        single
+    };
+    json!({ "required": true, "content": { "application/json": { "schema": schema } } })
+}
+
+fn response(route: &Route) -> Value {
+    let mut data: Vec<Value> = match route.reply {
+        Reply::Object(kind) => vec![reference(kind)],
+        Reply::Keyed(key, kind) => vec![object(&[(key, reference(kind))])],
+        Reply::List(kind) => {
+            vec![object(&[("total_count", json!({ "type": "integer" })), ("list", json!({ "type": "array", "items": reference(kind) }))])]
+        }
+        Reply::Created(key, kind) => vec![object(&[(key, reference(kind)), job_uuid()]), object(&[job_uuid(), job_status()])],
+        Reply::Echo => vec![object(&[job_uuid()])],
+        Reply::Never => Vec::new(),
+    };
+    if route.takes_batches() {
+        data.push(named_reference("BatchData"));
+    }
+    data.push(json!({ "type": "null" }));
+    let schema = json!({ "allOf": [named_reference("Envelope"), { "type": "object", "properties": { "data": { "anyOf": data } } }] });
+    json!({ "description": "Success or failure, told by status_code", "content": { "application/json": { "schema": schema } } })
+}
+
+fn job_uuid() -> (&'static str, Value) {
+    ("job_uuid", json!({ "type": "string", "format": "uuid" }))
+}
+
+fn job_status() -> (&'static str, Value) {
+    ("job_status", json!({ "type": "string", "const": "running" }))
+}
+
+/// An object with these fields, all required.
+fn object(fields: &[(&str, Value)]) -> Value {
+    let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+    let properties: Map<String, Value> = fields.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
+    json!({ "type": "object", "required": names, "properties": properties })
+}

@@ -1,0 +1,285 @@
+//! The route table: every route of this API, and nothing else decides which exist.
+
+use super::resource::{
+    HOST, IMAGE, JOB, NETWORK, Nothing, USD, USER, VM, host, image, job, network, operation_log, repository, specification, statistics,
+    summary, usd, user, vm, vm_change, vm_console, vm_create, vm_view,
+};
+use super::route::Method::{Get, Post};
+use super::route::Reply::{Keyed, Object};
+use super::route::{Offer, Route, TypeSchema};
+
+/// Every route.
+pub(super) fn routes() -> Vec<Route> {
+    [vms(), hosts(), images(false), images(true), repositories(), networks(), usds(), volumes()]
+        .into_iter()
+        .chain([specifications(), all_statistics(), jobs(), users(), security_groups(), cluster_resources()])
+        .flatten()
+        .collect()
+}
+
+fn vms() -> Vec<Route> {
+    let vm = Keyed("vm", TypeSchema::of::<vm_view::VmDetail<'_>>());
+    let log = Object(TypeSchema::of::<vm_console::ConsoleLog>());
+    let console = Keyed("console", TypeSchema::of::<vm_console::Console>());
+    let statistics_of_vm = Object(TypeSchema::of::<statistics::VmStatistics<'_>>());
+    let mut routes = vec![
+        Route::list::<_, vm_view::VmView<'_>, _, _>("/v1/vm/list", "VMs, unmanaged ones included", vm::list).cached(),
+        Route::read("/v1/vm/inspect", "One VM with NICs, disks and metadata", vm, vm::inspect),
+        Route::create::<vm_create::CreateVm, vm_view::VmDetail<'_>>("/v1/vm/create", "Make a VM and start it"),
+        Route::change::<vm_change::StartVm>("/v1/vm/start", "Switch a VM on"),
+        Route::change::<vm_change::StopVm>("/v1/vm/stop", "Switch a VM off"),
+        Route::change::<vm_change::RebootVm>("/v1/vm/reboot", "Restart a VM through its guest"),
+        Route::change::<vm_change::ResetVm>("/v1/vm/reset", "Press the reset button of a VM"),
+        Route::change::<vm_change::PauseVm>("/v1/vm/pause", "Hold the processors of a VM"),
+        Route::change::<vm_change::ResumeVm>("/v1/vm/resume", "Let the processors of a paused VM run"),
+        Route::change::<vm_change::UpdateVm>("/v1/vm/update", "Change name, description, flags or metadata of a VM"),
+        Route::change::<vm_change::ResizeVm>("/v1/vm/resize", "Change cpu and memory of a stopped VM"),
+        Route::change::<vm_change::DeleteVm>("/v1/vm/delete", "Remove a VM and its root disk"),
+        Route::read("/v1/vm/console/log", "Last lines of the serial console", log, vm_console::log),
+        Route::read("/v1/vm/console/inspect", "Where the screen of a running VM is", console, vm_console::inspect),
+        Route::read("/v1/vm/statistics", "Statistics of VMs", statistics_of_vm, statistics::of_vm),
+        Route::read("/v1/vm/statistic", "The same as /v1/vm/statistics", statistics_of_vm, statistics::of_vm),
+    ];
+    let later = [
+        (Post, "/v1/vm/suspend"),
+        (Post, "/v1/vm/interface/create"),
+        (Post, "/v1/vm/interface/delete"),
+        (Post, "/v1/vm/interface/update"),
+        (Get, "/v1/vm/interface/list"),
+        (Post, "/v1/vm/usd/attach"),
+        (Post, "/v1/vm/usd/detach"),
+        (Get, "/v1/vm/usd/list"),
+        (Post, "/v1/vm/snapshot/create"),
+        (Get, "/v1/vm/snapshot/list"),
+        (Get, "/v1/vm/snapshot/inspect"),
+        (Post, "/v1/vm/snapshot/revert"),
+        (Post, "/v1/vm/snapshot/delete"),
+        (Post, "/v1/vm/image/create"),
+        (Post, "/v1/vm/password/update"),
+    ];
+    routes.extend(later.map(|(method, path)| Route::not_built(method, path).about(&VM)));
+    routes
+}
+
+fn hosts() -> Vec<Route> {
+    let host = Keyed("host", TypeSchema::of::<host::HostView<'_>>());
+    let host_statistics = Object(TypeSchema::of::<statistics::HostStatistics<'_>>());
+    let of_vms = |path, summary| Route::list::<_, statistics::VmLoad<'_>, _, _>(path, summary, statistics::of_host_vms);
+    let mut routes = vec![
+        Route::list::<_, host::HostView<'_>, _, _>("/v1/host/list", "Hosts: this one", host::list),
+        Route::read("/v1/host/inspect", "This host", host, host::inspect),
+        Route::read("/v1/host/statistics", "Statistics of the host", host_statistics, statistics::of_host),
+        Route::read("/v1/host/statistic", "The same as /v1/host/statistics", host_statistics, statistics::of_host),
+        Route::list::<_, vm_view::VmView<'_>, _, _>("/v1/host/vm/list", "VMs of the host", host::list_vms).cached(),
+        of_vms("/v1/host/vm/statistic", "Cpu and memory statistics of the VMs of the host"),
+        of_vms("/v1/host/vm/statistics", "The same as /v1/host/vm/statistic"),
+        Route::not_on_one_node(Post, "/v1/host/create").about(&HOST),
+        Route::not_on_one_node(Post, "/v1/host/delete").about(&HOST),
+    ];
+    let later = ["/v1/host/update", "/v1/host/maintain", "/v1/host/enable"];
+    routes.extend(later.map(|path| Route::not_built(Post, path).about(&HOST)));
+    routes
+}
+
+/// Under their full path, or under its alias.
+fn images(is_alias: bool) -> Vec<Route> {
+    let path = |long, short| if is_alias { short } else { long };
+    let image = Keyed("image", TypeSchema::of::<image::ImageView<'_>>());
+    let upload = path("/v1/repository/image/upload", "/v1/image/upload");
+    vec![
+        Route::list::<_, image::ImageView<'_>, _, _>(path("/v1/repository/image/list", "/v1/image/list"), "Images", image::list),
+        Route::read(path("/v1/repository/image/inspect", "/v1/image/inspect"), "One image", image, image::inspect),
+        Route::create::<image::CreateImage, image::ImageView<'_>>(
+            path("/v1/repository/image/create", "/v1/image/create"),
+            "Fetch an image",
+        ),
+        Route::change::<image::UpdateImage>(
+            path("/v1/repository/image/update", "/v1/image/update"),
+            "Change what is said about an image",
+        ),
+        Route::change::<image::DeleteImage>(
+            path("/v1/repository/image/delete", "/v1/image/delete"),
+            "Remove an image that no VM's disk depends on",
+        ),
+        Route::not_built(Post, upload).about(&IMAGE),
+    ]
+}
+
+fn repositories() -> Vec<Route> {
+    let repository = Keyed("repository", TypeSchema::of::<repository::RepositoryView<'_>>());
+    let mut routes = vec![
+        Route::list::<_, repository::RepositoryView<'_>, _, _>("/v1/repository/list", "Image repositories", repository::list),
+        Route::read("/v1/repository/inspect", "One image repository", repository, repository::inspect),
+    ];
+    routes.extend(["/v1/repository/create", "/v1/repository/update", "/v1/repository/delete"].map(|path| Route::not_built(Post, path)));
+    routes
+}
+
+fn networks() -> Vec<Route> {
+    let network = Keyed("network", TypeSchema::of::<network::NetworkView<'_>>());
+    let mut routes = vec![
+        Route::list::<_, network::NetworkView<'_>, _, _>("/v1/network/list", "Networks", network::list),
+        Route::read("/v1/network/inspect", "One network", network, network::inspect),
+    ];
+    let later = [
+        (Post, "/v1/network/create"),
+        (Post, "/v1/network/update"),
+        (Post, "/v1/network/delete"),
+        (Post, "/v1/network/dhcp/enable"),
+        (Post, "/v1/network/dhcp/disable"),
+        (Get, "/v1/network/dhcp/list"),
+        (Get, "/v1/network/mac_address/list"),
+        (Get, "/v1/network/mac_address/inspect"),
+        (Post, "/v1/network/mac_address/create"),
+        (Post, "/v1/network/mac_address/delete"),
+        (Post, "/v1/network/vip/create"),
+        (Get, "/v1/network/vip/list"),
+        (Get, "/v1/network/vip/inspect"),
+        (Post, "/v1/network/vip/delete"),
+        (Get, "/v1/network/switch/list"),
+        (Post, "/v1/network/switch/gateway/connect"),
+        (Post, "/v1/network/switch/gateway/disconnect"),
+    ];
+    routes.extend(later.map(|(method, path)| Route::not_built(method, path).about(&NETWORK)));
+    routes
+}
+
+fn usds() -> Vec<Route> {
+    let usd = Keyed("usd", TypeSchema::of::<usd::UsdView<'_>>());
+    let mut routes = vec![
+        Route::list::<_, usd::UsdView<'_>, _, _>("/v1/usd/list", "Disks", usd::list),
+        Route::read("/v1/usd/inspect", "One disk", usd, usd::inspect),
+        Route::change::<usd::DeleteUsd>("/v1/usd/delete", "Remove a disk that no VM owns"),
+    ];
+    let later = [
+        (Post, "/v1/usd/create"),
+        (Post, "/v1/usd/attach"),
+        (Post, "/v1/usd/detach"),
+        (Post, "/v1/usd/resize"),
+        (Post, "/v1/usd/update"),
+        (Post, "/v1/usd/snapshot/create"),
+        (Get, "/v1/usd/snapshot/list"),
+        (Get, "/v1/usd/snapshot/inspect"),
+        (Post, "/v1/usd/snapshot/revert"),
+        (Post, "/v1/usd/snapshot/delete"),
+    ];
+    routes.extend(later.map(|(method, path)| Route::not_built(method, path).about(&USD)));
+    routes
+}
+
+/// The other name of disks; its objects carry their older field names too.
+fn volumes() -> Vec<Route> {
+    let volume = Keyed("volume", TypeSchema::of::<usd::VolumeView<'_>>());
+    let mut routes = vec![
+        Route::list::<_, usd::VolumeView<'_>, _, _>("/v1/volume/list", "Disks, as /v1/usd/list", usd::list_volumes),
+        Route::read("/v1/volume/inspect", "One disk, as /v1/usd/inspect", volume, usd::inspect_volume),
+        Route::change::<usd::DeleteUsd>("/v1/volume/delete", "Remove a disk, as /v1/usd/delete"),
+    ];
+    let later = [
+        (Post, "/v1/volume/create"),
+        (Post, "/v1/volume/attach"),
+        (Post, "/v1/volume/detach"),
+        (Post, "/v1/volume/resize"),
+        (Post, "/v1/volume/update"),
+        (Post, "/v1/volume/snapshot/create"),
+        (Get, "/v1/volume/snapshot/list"),
+        (Get, "/v1/volume/snapshot/inspect"),
+        (Post, "/v1/volume/snapshot/revert"),
+        (Post, "/v1/volume/snapshot/delete"),
+    ];
+    routes.extend(later.map(|(method, path)| Route::not_built(method, path).about(&USD)));
+    routes
+}
+
+fn specifications() -> Vec<Route> {
+    use specification::{CreateSpecification, DeleteSpecification, SpecificationView, UpdateSpecification};
+    let shape = Keyed("specification", TypeSchema::of::<SpecificationView<'_>>());
+    vec![
+        Route::list::<_, SpecificationView<'_>, _, _>("/v1/specification/list", "Cpu and memory shapes", specification::list),
+        Route::read("/v1/specification/inspect", "One cpu and memory shape", shape, specification::inspect),
+        Route::create::<CreateSpecification, SpecificationView<'_>>("/v1/specification/create", "Make a cpu and memory shape"),
+        Route::change::<UpdateSpecification>("/v1/specification/update", "Change a shape; VMs stay as they are"),
+        Route::change::<DeleteSpecification>("/v1/specification/delete", "Remove a shape that no VM was made from"),
+    ]
+}
+
+fn all_statistics() -> Vec<Route> {
+    let of_vm = Keyed("statistics", TypeSchema::of::<statistics::VmStatistics<'_>>());
+    let of_host = Keyed("statistics", TypeSchema::of::<statistics::HostStatistics<'_>>());
+    let busiest = super::route::Reply::List(TypeSchema::of::<statistics::VmLoad<'_>>());
+    let whole = Keyed("summary", TypeSchema::of::<summary::Summary>());
+    vec![
+        Route::read("/v1/statistics/vm/list", "The busiest VMs", busiest, statistics::list_vms),
+        Route::read("/v1/statistics/vm/inspect", "Statistics of one VM", of_vm, statistics::inspect_vm),
+        Route::read("/v1/statistics/host/inspect", "Statistics of the host", of_host, statistics::inspect_host),
+        Route::read("/v1/statistics/summary/inspect", "The node in numbers", whole, summary::inspect),
+    ]
+}
+
+fn jobs() -> Vec<Route> {
+    use job::{CancelJob, CanceledJob, JobView};
+    let one_job = Keyed("job", TypeSchema::of::<JobView<'_>>());
+    let row = Keyed("operation_log", TypeSchema::of::<operation_log::OperationView<'_>>());
+    let canceled = Object(TypeSchema::of::<CanceledJob>());
+    let cancel = "Stop a job at its next safe point";
+    vec![
+        Route::list::<_, JobView<'_>, _, _>("/v1/job/list", "Jobs, newest first", job::list),
+        Route::read("/v1/job/inspect", "One job", one_job, job::inspect),
+        Route::action::<CancelJob, _, _>("/v1/job/cancel", cancel, Offer::Action, canceled, job::cancel).about(&JOB),
+        Route::list::<_, operation_log::OperationView<'_>, _, _>("/v1/operation_log/list", "Who asked for what", operation_log::list),
+        Route::read("/v1/operation_log/inspect", "One row of the operation log", row, operation_log::inspect),
+    ]
+}
+
+fn users() -> Vec<Route> {
+    let session = Object(TypeSchema::of::<user::SessionView<'_>>());
+    let nothing = Object(TypeSchema::of::<user::Empty>());
+    let one_user = Keyed("user", TypeSchema::of::<user::UserView<'_>>());
+    let mut routes = vec![
+        Route::action("/v1/user/login", "Open a session", Offer::LogIn, session, user::log_in).about(&USER),
+        Route::action("/v1/user/logout", "End the session", Offer::Session, nothing, user::log_out).about(&USER),
+        Route::action("/v1/user/refresh", "Exchange the token for a new one", Offer::Session, session, user::refresh).about(&USER),
+        Route::read("/v1/user/inspect", "Who the token stands for", one_user, user::inspect),
+        Route::list::<Nothing, user::UserView<'_>, _, _>("/v1/user/list", "Users", user::list),
+        Route::list::<Nothing, user::TenantView, _, _>("/v1/tenant/list", "Tenants: the one of this node", user::list_tenants),
+        Route::not_on_one_node(Get, "/v1/tenant/inspect"),
+    ];
+    routes.extend(["/v1/tenant/create", "/v1/tenant/update", "/v1/tenant/delete"].map(|path| Route::not_on_one_node(Post, path)));
+    routes
+}
+
+fn security_groups() -> Vec<Route> {
+    let later = [
+        (Get, "/v1/security_group/list"),
+        (Get, "/v1/security_group/inspect"),
+        (Post, "/v1/security_group/create"),
+        (Post, "/v1/security_group/update"),
+        (Post, "/v1/security_group/delete"),
+        (Post, "/v1/security_group/rule/create"),
+        (Get, "/v1/security_group/rule/list"),
+        (Post, "/v1/security_group/rule/delete"),
+        (Post, "/v1/security_group/interface/attach"),
+        (Post, "/v1/security_group/interface/detach"),
+    ];
+    later.map(|(method, path)| Route::not_built(method, path)).into()
+}
+
+/// Object storage and load balancers belong to a cluster.
+fn cluster_resources() -> Vec<Route> {
+    let mut routes = ["/v1/usm/list", "/v1/vsm/list", "/v1/load_balancer/list"].map(Route::always_empty).into_iter().collect::<Vec<_>>();
+    let inspects = ["/v1/usm/inspect", "/v1/vsm/inspect", "/v1/load_balancer/inspect"];
+    routes.extend(inspects.map(|path| Route::not_on_one_node(Get, path)));
+    let changes = [
+        "/v1/usm/create",
+        "/v1/usm/update",
+        "/v1/usm/delete",
+        "/v1/vsm/create",
+        "/v1/vsm/update",
+        "/v1/vsm/delete",
+        "/v1/load_balancer/create",
+        "/v1/load_balancer/update",
+        "/v1/load_balancer/delete",
+    ];
+    routes.extend(changes.map(|path| Route::not_on_one_node(Post, path)));
+    routes
+}

@@ -1,0 +1,61 @@
+//! The command line.
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// The node agent: drives KVM guests through libvirt and serves the API.
+#[derive(Debug, Parser)]
+#[command(name = "hvnoded", version, about, args_conflicts_with_subcommands = true)]
+pub(crate) struct Arguments {
+    /// Configuration file [default: /etc/hvnode/hvnode.toml]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Read the configuration, say what is wrong with it, and end
+    #[arg(long)]
+    pub(crate) check_config: bool,
+
+    /// Serve an in-memory node without libvirt; without --config the state is temporary
+    #[arg(long)]
+    pub(crate) simulate: bool,
+
+    /// Write the process id here once the node is ready
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pid_file: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum Command {
+    /// Print the OpenAPI document of a dialect
+    Openapi {
+        /// Which one
+        dialect: Dialect,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Dialect {
+    Native,
+}
+
+/// Why the program ends without running: text was printed, this is the exit code.
+pub(crate) struct Ended(pub(crate) u8);
+
+/// Exit code for a wrong command line (`EX_USAGE`).
+pub(crate) const EXIT_USAGE: u8 = 64;
+/// Exit code for a wrong configuration (`EX_CONFIG`).
+pub(crate) const EXIT_CONFIG: u8 = 78;
+
+/// Reads the command line; prints help, version or what is wrong.
+pub(crate) fn parse() -> Result<Arguments, Ended> {
+    Arguments::try_parse().map_err(|error| {
+        let is_asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+        // A closed terminal is nothing to report to.
+        let _closed = error.print();
+        Ended(if is_asked_for { 0 } else { EXIT_USAGE })
+    })
+}

@@ -1,0 +1,288 @@
+//! Putting the parts together: from the configuration to an engine, accounts and listeners.
+
+use crate::config::{self, Config};
+use crate::first_password::ensure_first_account;
+use crate::metered_store::MeteredStore;
+use crate::probe::ProcProbe;
+use crate::sockets::{Inherited, Wanted};
+use arc_swap::ArcSwap;
+use hvnode_api::accounts::{Accounts, AccountsConfig};
+use hvnode_api::context::{ApiContext, NodeIdentity};
+use hvnode_api::dialect::native;
+use hvnode_api::frame::{Frame, FrameLimits, FrameParts};
+use hvnode_api::health::{Health, SnapshotSource};
+use hvnode_api::listener::{BoundSocket, PeerTrust};
+use hvnode_api::metrics::{self, Metrics, PlainErrors};
+use hvnode_core::engine::{Engine, EngineConfig, EnginePorts};
+use hvnode_core::fake::{FakeHypervisor, FakeImageTransfer, FakeNode, Faults, NodeOptions};
+use hvnode_core::model::HostSettings;
+use hvnode_core::port::{Clock, Hypervisor, ImageTransfer, Store, SystemClock};
+use hvnode_core::verb::VerbSettings;
+use hvnode_image::{ImageConfig, ImageFetcher};
+use hvnode_libvirt::{DiskCache, Display, LibvirtConfig, LibvirtHypervisor, PoolDirectories, VirtPreference};
+use hvnode_store::SqliteStore;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A running node, not yet reachable.
+pub(crate) struct Node {
+    pub(crate) engine: Engine,
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) store: Arc<MeteredStore>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) limits: Arc<ArcSwap<FrameLimits>>,
+    metrics: Arc<Metrics>,
+    snapshot: SnapshotSource,
+}
+
+/// A socket and what answers on it.
+pub(crate) struct Door {
+    pub(crate) socket: BoundSocket,
+    pub(crate) frame: Arc<Frame>,
+    pub(crate) trust: Arc<PeerTrust>,
+}
+
+/// Starts everything behind the listeners. With `is_simulated`, a node in memory takes the place of libvirt.
+pub(crate) async fn start_node(config: &Config, is_simulated: bool) -> Result<Node, String> {
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION")).map_err(|error| error.chain())?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let database = config.node.state_dir.join("state.db");
+    let sqlite = blocking(move || SqliteStore::open(database)).await?.map_err(|error| error.chain())?;
+    let store = MeteredStore::new(sqlite, metrics.clone());
+    let mut stored = store.load().await.map_err(|error| error.chain())?;
+    let (accounts, tokens) = (std::mem::take(&mut stored.accounts), std::mem::take(&mut stored.tokens));
+    let (accounts_store, accounts_config, accounts_clock) = (store.clone(), accounts_config(config), clock.clone());
+    let accounts = blocking(move || Accounts::start(accounts_store, accounts, tokens, accounts_config, accounts_clock)).await?;
+    let accounts = accounts.map_err(|error| error.chain())?;
+    ensure_first_account(&accounts, &config.auth, &config.node.state_dir).await?;
+
+    let (hypervisor, images) = outside(config, is_simulated, &clock).await?;
+    let probe = Arc::new(NamedProbe { inner: ProcProbe, name: config.node.name.clone() });
+    let ports = EnginePorts { hypervisor, store: store.clone(), images, probe, clock };
+    let engine = Engine::start(engine_config(config), ports, stored).await.map_err(|error| error.chain())?;
+
+    let source = engine.clone();
+    let snapshot: SnapshotSource = Arc::new(move || source.snapshot());
+    let health = Health::new(snapshot.clone());
+    store.report_to(health.clone());
+    let limits = Arc::new(ArcSwap::from_pointee(frame_limits(config)));
+    Ok(Node { engine, accounts, store, health, limits, metrics, snapshot })
+}
+
+impl Node {
+    /// Opens every listener of the configuration, handed-over sockets first.
+    pub(crate) async fn open_doors(&self, config: &Config, mut inherited: Inherited) -> Result<Vec<Door>, String> {
+        let native = config.listen.native.clone();
+        let metrics_addresses = config.metrics.listen.clone();
+        let opened = blocking(move || -> hvnode_core::Result<_> {
+            let trust = PeerTrust::new(&native.unix_group);
+            let unix = (!native.unix.as_os_str().is_empty()).then_some(native.unix.as_path());
+            let wanted = Wanted { name: "native", tcp: &native.tcp, unix, group: trust.group() };
+            let native_sockets = inherited.open(&wanted)?;
+            let metrics_sockets = inherited.open(&Wanted { name: "metrics", tcp: &metrics_addresses, unix: None, group: None })?;
+            Ok((trust, native_sockets, metrics_sockets, inherited.left()))
+        });
+        let (trust, native_sockets, metrics_sockets, left) = opened.await?.map_err(|error| error.chain())?;
+        for socket in left {
+            tracing::warn!(socket, "the service manager handed over a socket that belongs to no listener; it is closed");
+        }
+        let (trust, native_frame, metrics_frame) = (Arc::new(trust), self.native_frame(config), self.metrics_frame());
+        let doors = native_sockets.into_iter().map(|socket| (socket, native_frame.clone()));
+        let doors = doors.chain(metrics_sockets.into_iter().map(|socket| (socket, metrics_frame.clone())));
+        Ok(doors.map(|(socket, frame)| Door { socket, frame, trust: trust.clone() }).collect())
+    }
+
+    fn native_frame(&self, config: &Config) -> Arc<Frame> {
+        let identity = Arc::new(NodeIdentity {
+            ip_address: (self.snapshot)().facts.ip_address.clone(),
+            process_id: std::process::id(),
+            program: "hvnoded".to_owned(),
+        });
+        let context = ApiContext {
+            engine: self.engine.clone(),
+            accounts: self.accounts.clone(),
+            node: identity.clone(),
+            body_bytes_max: config.limits.body_max_bytes,
+        };
+        Frame::new(FrameParts {
+            dialect: "native",
+            router: native::router(context),
+            errors: Arc::new(native::NativeErrors::new(identity)),
+            limits: self.limits.clone(),
+            metrics: self.metrics.clone(),
+            health: self.health.clone(),
+            is_logged_at_info: true,
+        })
+    }
+
+    fn metrics_frame(&self) -> Arc<Frame> {
+        Frame::new(FrameParts {
+            dialect: "metrics",
+            router: metrics::router(self.metrics.clone(), self.snapshot.clone()),
+            errors: Arc::new(PlainErrors),
+            limits: self.limits.clone(),
+            metrics: self.metrics.clone(),
+            health: self.health.clone(),
+            is_logged_at_info: false,
+        })
+    }
+}
+
+type Outside = (Arc<dyn Hypervisor>, Arc<dyn ImageTransfer>);
+
+async fn outside(config: &Config, is_simulated: bool, clock: &Arc<dyn Clock>) -> Result<Outside, String> {
+    if is_simulated {
+        tracing::warn!("simulation: no libvirt, no guests; everything but the database is in memory");
+        let node = FakeNode::new(NodeOptions::default(), clock.clone());
+        let images = FakeImageTransfer::new(node.clone(), Faults::new());
+        return Ok((FakeHypervisor::new(node, Faults::new()), images));
+    }
+    let libvirt = libvirt_config(config);
+    let hypervisor = blocking(move || LibvirtHypervisor::start(libvirt)).await?.map_err(|error| error.chain())?;
+    let images = ImageFetcher::new(image_config(config)).map_err(|error| error.chain())?;
+    Ok((hypervisor, Arc::new(images)))
+}
+
+/// The kernel's facts under the name that the operator chose.
+struct NamedProbe {
+    inner: ProcProbe,
+    name: String,
+}
+
+impl hvnode_core::port::HostProbe for NamedProbe {
+    fn facts(&self) -> hvnode_core::Result<hvnode_core::model::HostFacts> {
+        let mut facts = self.inner.facts()?;
+        if !self.name.is_empty() {
+            facts.host_name.clone_from(&self.name);
+        }
+        Ok(facts)
+    }
+
+    fn sample(&self) -> hvnode_core::Result<hvnode_core::model::HostSample> {
+        self.inner.sample()
+    }
+}
+
+/// Runs what may block away from the async threads.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| format!("a part of the start broke off: {error}"))
+}
+
+/// The part of the configuration that accounts need.
+pub(crate) fn accounts_config(config: &Config) -> AccountsConfig {
+    let auth = &config.auth;
+    AccountsConfig {
+        token_lifetime: Duration::from_secs(auth.token_lifetime_seconds),
+        tokens_per_user_max: auth.tokens_per_user_max,
+        login_failures_max: auth.login_failures_max,
+        login_lock_time: Duration::from_secs(auth.login_lock_seconds),
+    }
+}
+
+/// The part of the configuration that listeners need.
+pub(crate) fn frame_limits(config: &Config) -> FrameLimits {
+    let limits = &config.limits;
+    FrameLimits {
+        request_timeout: Duration::from_secs(limits.request_timeout_seconds),
+        requests_max: limits.requests_max,
+        body_bytes_max: limits.body_max_bytes,
+        body_timeout: Duration::from_secs(limits.body_timeout_seconds),
+        header_timeout: Duration::from_secs(limits.header_timeout_seconds),
+        idle_timeout: Duration::from_secs(limits.idle_timeout_seconds),
+        connections_max: limits.connections_max,
+    }
+}
+
+fn pool_directories(state_dir: &Path) -> PoolDirectories {
+    PoolDirectories { images: state_dir.join("images"), volumes: state_dir.join("volumes"), console: state_dir.join("console") }
+}
+
+fn libvirt_config(config: &Config) -> LibvirtConfig {
+    let libvirt = &config.libvirt;
+    LibvirtConfig {
+        uri: libvirt.uri.clone(),
+        connections: libvirt.connections,
+        change_threads: libvirt.change_threads,
+        read_threads: libvirt.read_threads,
+        call_deadline: Duration::from_secs(libvirt.call_timeout_seconds),
+        read_deadline: Duration::from_secs(libvirt.read_timeout_seconds),
+        virt_type: match libvirt.virt_type {
+            config::VirtType::Auto => VirtPreference::Auto,
+            config::VirtType::Kvm => VirtPreference::Kvm,
+            config::VirtType::Qemu => VirtPreference::Qemu,
+        },
+        pools: pool_directories(&config.node.state_dir),
+        bridges: config.network.bridges.clone(),
+        display: match libvirt.display {
+            config::Display::Loopback => Display::Loopback,
+            config::Display::Unix => Display::UnixSocket { directory: None },
+            config::Display::None => Display::None,
+        },
+        disk_cache: match libvirt.disk_cache {
+            config::DiskCache::Writeback => DiskCache::Writeback,
+            config::DiskCache::None => DiskCache::None,
+        },
+    }
+}
+
+fn image_config(config: &Config) -> ImageConfig {
+    let _ = config;
+    ImageConfig::default()
+}
+
+fn engine_config(config: &Config) -> EngineConfig {
+    let (engine, vm) = (&config.engine, &config.vm);
+    let pools = pool_directories(&config.node.state_dir);
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let (hours, days) = (|hours| Duration::from_secs(hours * 3600), |days| Duration::from_secs(days * 86_400));
+    EngineConfig {
+        verb: VerbSettings {
+            images_directory: text(&pools.images),
+            volumes_directory: text(&pools.volumes),
+            default_network: config.network.default.clone(),
+            stop_timeout: Duration::from_secs(vm.stop_timeout_seconds),
+            delete_grace: Duration::from_secs(vm.delete_grace_seconds),
+            reboot_timeout: Duration::from_secs(vm.reboot_timeout_seconds),
+            cpu_cores_max: vm.cpu_cores_max,
+            memory_bytes_min: vm.memory_min_bytes,
+            disk_bytes_max: vm.disk_max_bytes,
+            volumes_max: vm.volumes_max,
+            nics_max: vm.nics_max,
+            vms_max: vm.vms_max,
+            images_max: vm.images_max,
+            specifications_max: vm.specifications_max,
+        },
+        host: HostSettings {
+            description: String::new(),
+            cpu_ratio: config.node.cpu_ratio,
+            memory_ratio: config.node.memory_ratio,
+            reserved_memory_bytes: config.node.reserved_memory_bytes,
+        },
+        jobs_open_max: engine.jobs_open_max,
+        disk_steps_max: engine.disk_steps_max,
+        start_steps_max: engine.start_steps_max,
+        relist_interval: Duration::from_secs(engine.relist_interval_seconds),
+        network_interval: Duration::from_secs(engine.network_interval_seconds),
+        sample_interval: Duration::from_secs(config.statistics.interval_seconds),
+        idempotency_window: hours(engine.idempotency_hours),
+        job_retention: days(engine.job_retention_days),
+        operation_retention: days(engine.operation_retention_days),
+        undo_patience: Duration::from_secs(engine.undo_patience_seconds),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The configuration's defaults are written down twice: where operators read them, and where the parts can be used alone.
+    #[test]
+    fn the_defaults_of_the_configuration_are_those_of_the_parts() {
+        let config = Config::default();
+        assert_eq!(accounts_config(&config), AccountsConfig::default());
+        assert_eq!(frame_limits(&config), FrameLimits::default());
+        assert_eq!(format!("{:?}", engine_config(&config)), format!("{:?}", EngineConfig::default()));
+        assert_eq!(libvirt_config(&config), LibvirtConfig::new("qemu:///system", pool_directories(Path::new("/var/lib/hvnode"))));
+    }
+}

@@ -1,0 +1,115 @@
+//! A store that counts its commits and tells the health page whether they work.
+
+use async_trait::async_trait;
+use hvnode_api::health::Health;
+use hvnode_api::metrics::Metrics;
+use hvnode_core::Result;
+use hvnode_core::model::{Job, Operation, Timestamp};
+use hvnode_core::port::{Durability, JobFilter, Listing, OperationFilter, Page, Store, StoredState, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+use uuid::Uuid;
+
+/// Passes everything on to the store inside.
+pub(crate) struct MeteredStore {
+    inner: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+    is_up: AtomicBool,
+    /// Comes after the engine, which comes after the store.
+    health: OnceLock<Arc<Health>>,
+}
+
+impl MeteredStore {
+    pub(crate) fn new(inner: Arc<dyn Store>, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { inner, metrics, is_up: AtomicBool::new(true), health: OnceLock::new() })
+    }
+
+    /// Whom to tell from now on.
+    pub(crate) fn report_to(&self, health: Arc<Health>) {
+        health.set_store_up(self.is_up.load(Ordering::Relaxed));
+        let _set_once = self.health.set(health);
+    }
+
+    /// Asks the store for something small; where commits fail, tries one that changes nothing. An error is an answer too.
+    pub(crate) async fn probe(&self) {
+        if self.is_up.load(Ordering::Relaxed) {
+            if let Err(error) = self.inner.job(Uuid::nil()).await {
+                tracing::warn!(error = %error.chain(), "the store does not answer");
+                self.set_up(false);
+            }
+            return;
+        }
+        let never = Timestamp(i64::MIN);
+        let nothing = Write::Prune { jobs_before: never, operations_before: never, tokens_before: never };
+        if self.commit(vec![nothing], Durability::Durable).await.is_ok() {
+            tracing::info!("the store works again");
+        }
+    }
+
+    fn set_up(&self, is_up: bool) {
+        self.is_up.store(is_up, Ordering::Relaxed);
+        if let Some(health) = self.health.get() {
+            health.set_store_up(is_up);
+        }
+    }
+}
+
+#[async_trait]
+impl Store for MeteredStore {
+    async fn load(&self) -> Result<StoredState> {
+        self.inner.load().await
+    }
+
+    async fn commit(&self, writes: Vec<Write>, durability: Durability) -> Result<()> {
+        let start = Instant::now();
+        let outcome = self.inner.commit(writes, durability).await;
+        let word = match durability {
+            Durability::Durable => "durable",
+            Durability::Relaxed => "relaxed",
+        };
+        self.metrics.observe_commit(word, outcome.is_ok(), start.elapsed());
+        self.set_up(outcome.is_ok());
+        outcome
+    }
+
+    async fn job(&self, job_uuid: Uuid) -> Result<Option<Job>> {
+        self.inner.job(job_uuid).await
+    }
+
+    async fn job_by_request(&self, request_uuid: Uuid, since: Timestamp) -> Result<Option<Job>> {
+        self.inner.job_by_request(request_uuid, since).await
+    }
+
+    async fn list_jobs(&self, filter: JobFilter, page: Page) -> Result<Listing<Job>> {
+        self.inner.list_jobs(filter, page).await
+    }
+
+    async fn operation(&self, operation_uuid: Uuid) -> Result<Option<Operation>> {
+        self.inner.operation(operation_uuid).await
+    }
+
+    async fn list_operations(&self, filter: OperationFilter, page: Page) -> Result<Listing<Operation>> {
+        self.inner.list_operations(filter, page).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hvnode_core::fail;
+    use hvnode_core::fake::{FakeStore, Fault, Faults};
+
+    #[tokio::test]
+    async fn a_failing_store_is_seen_and_its_recovery_too() {
+        let faults = Faults::new();
+        let store = MeteredStore::new(FakeStore::new(faults.clone()), Metrics::new("0").unwrap());
+        faults.on_every("commit", Fault::FailBefore(fail!(StoreFailed)));
+        assert!(store.commit(Vec::new(), Durability::Relaxed).await.is_err());
+        store.probe().await;
+        assert!(!store.is_up.load(Ordering::Relaxed), "a probe that fails changes nothing");
+        faults.clear();
+        store.probe().await;
+        assert!(store.is_up.load(Ordering::Relaxed));
+    }
+}

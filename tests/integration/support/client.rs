@@ -1,0 +1,98 @@
+//! A client of the native API over the unix socket. It checks what holds for every answer: HTTP 200, the whole envelope, both languages.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use tokio::net::UnixStream;
+
+/// An answer's envelope.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer(pub(crate) Value);
+
+impl Answer {
+    pub(crate) fn code(&self) -> i64 {
+        self.0["status_code"].as_i64().unwrap()
+    }
+
+    pub(crate) fn data(&self) -> &Value {
+        &self.0["data"]
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        self.0["message"].as_str().unwrap()
+    }
+
+    /// The data of an answer that must be a success.
+    #[track_caller]
+    pub(crate) fn ok(self) -> Value {
+        assert_eq!(self.code(), 0, "{:#}", self.0);
+        self.0["data"].clone()
+    }
+
+    /// Checks that it is this refusal.
+    #[track_caller]
+    pub(crate) fn refused(self, code: i64) -> Self {
+        assert_eq!(self.code(), code, "{:#}", self.0);
+        self
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    socket: PathBuf,
+    /// Sent where set; without it the peer's credentials count.
+    pub(crate) token: Option<String>,
+}
+
+impl Client {
+    pub(crate) fn new(socket: &Path) -> Self {
+        Self { socket: socket.to_path_buf(), token: None }
+    }
+
+    /// One request as it is; `None` if nobody answers at the socket.
+    pub(crate) async fn raw(&self, method: Method, path: &str, content_type: Option<&str>, body: Vec<u8>) -> Option<(StatusCode, Bytes)> {
+        let stream = UnixStream::connect(&self.socket).await.ok()?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
+        tokio::spawn(connection);
+        let mut request = Request::builder().method(method).uri(path).header("host", "node");
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        if let Some(token) = &self.token {
+            request = request.header("authorization", token);
+        }
+        let response = sender.send_request(request.body(Full::new(Bytes::from(body))).unwrap()).await.ok()?;
+        let status = response.status();
+        Some((status, response.into_body().collect().await.ok()?.to_bytes()))
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Vec<u8>) -> Option<Answer> {
+        let (status, bytes) = self.raw(method, path, Some("application/json"), body).await?;
+        let envelope: Value = serde_json::from_slice(&bytes).unwrap_or_else(|e| panic!("{path}: {e}: {}", String::from_utf8_lossy(&bytes)));
+        assert_eq!(status, StatusCode::OK, "{path}: {envelope:#}");
+        for key in ["status_code", "message", "message_en", "message_cn", "stack", "data"] {
+            assert!(envelope.get(key).is_some(), "{path}: no {key} in {envelope:#}");
+        }
+        assert_eq!(envelope["stack"].is_null(), envelope["status_code"] == 0, "{envelope:#}");
+        Some(Answer(envelope))
+    }
+
+    pub(crate) async fn try_get(&self, path: &str) -> Option<Answer> {
+        self.call(Method::GET, path, Vec::new()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.try_get(path).await.unwrap_or_else(|| panic!("GET {path}: no answer"))
+    }
+
+    pub(crate) async fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
+        self.call(Method::POST, path, body.to_string().into_bytes()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.try_post(path, &body).await.unwrap_or_else(|| panic!("POST {path}: no answer"))
+    }
+}
