@@ -113,7 +113,8 @@ async fn many_changes_on_many_vms_at_the_same_time_all_end_as_asked() {
     let vm = vms[0]["vm_uuid"].as_str().unwrap();
     let changes = (0..20).map(|n| {
         let action = ["pause", "resume", "reset", "start"][n % 4];
-        async { (action, node.act(action, vm).await.code()) }
+        let node = &node;
+        async move { (action, node.act(action, vm).await.code()) }
     });
     for (action, code) in futures_util::future::join_all(changes).await {
         assert!(matches!(code, 0 | 13002 | 13010), "{action}: {code}");

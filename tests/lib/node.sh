@@ -37,18 +37,25 @@ node_start_daemon() {
     # shellcheck disable=SC2016 # expanded inside
     setsid "$REPO/tests/lib/with-sockets" "${sockets[@]}" -- "$REPO/tests/privatehost" exec "$NODE" \
         setpriv --reuid hvnode --regid hvnode --init-groups --no-new-privs --inh-caps=-all \
-        sh -c 'LISTEN_PID=$$ exec "$@"' sh /run/bin/hvnoded --config /etc/hvnode/hvnode.toml >"$dir/ports.new" 2>>"$dir/hvnoded.log" </dev/null &
+        sh -c 'LISTEN_PID=$$ exec "$@" >&2' sh /run/bin/hvnoded --config /etc/hvnode/hvnode.toml >"$dir/ports.new" 2>>"$dir/hvnoded.log" </dev/null &
     supervisor=$!
-    wait_until 20 node_answers "$supervisor" || node_start_failed
+    node_wait_ready "$supervisor"
     children_of "$supervisor" | tr -d ' ' >"$dir/hvnoded.pid"
     mv "$dir/ports.new" "$dir/ports"
 }
 
-# node_answers SUPERVISOR — true once the daemon is ready; ends the wait if it ended instead.
-node_answers() {
-    is_alive "$1" || node_start_failed
-    curl -sf --max-time 2 "http://$(sed -n 's/^native //p' "$(node_dir)/ports.new")/readyz"
+node_wait_ready() { # SUPERVISOR
+    local deadline=$((SECONDS + 30))
+    until node_answers; do
+        if ! is_alive "$1" || [ "$SECONDS" -ge "$deadline" ]; then
+            kill "$1" 2>/dev/null || true
+            node_start_failed
+        fi
+        sleep 0.05
+    done
 }
+
+node_answers() { curl -sf --max-time 2 "http://$(sed -n 's/^native //p' "$(node_dir)/ports.new")/readyz" >/dev/null 2>&1; }
 
 node_start_failed() {
     tail -n 20 "$(node_dir)/hvnoded.log" >&2
@@ -62,6 +69,7 @@ node_write_env() {
     native=$(sed -n 's/^native //p' "$dir/ports")
     metrics=$(sed -n 's/^metrics //p' "$dir/ports")
     password=$(cat "$dir/hvnode/state/initial-password")
+    install -m 600 -o "${SUDO_UID:-0}" /dev/null "$dir/env" # it has the password
     cat >"$dir/env" <<END
 HVNODE_NATIVE_URL=http://$native
 HVNODE_OPENSTACK_URL=

@@ -7,7 +7,7 @@ need_cargo() {
     wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$REPO/Cargo.toml")
     use_cargo_of_home
     if ! command -v cargo >/dev/null; then install_rustup "$wanted"; fi
-    have=$(cargo --version 2>/dev/null | cut -d' ' -f2) || have=none
+    have=$(as_builder cargo --version 2>/dev/null | cut -d' ' -f2) || have=none
     if ! is_at_least "$have" "$wanted"; then
         if command -v rustup >/dev/null; then
             fail "Rust $have is too old: hvnode needs $wanted" "Update it: rustup update stable && rustup default stable"
@@ -21,7 +21,7 @@ use_cargo_of_home() {
     local home
     for home in "$HOME" "$(getent passwd "${SUDO_USER:-root}" | cut -d: -f6)"; do
         if ! command -v cargo >/dev/null && [ -x "$home/.cargo/bin/cargo" ]; then
-            export PATH=$home/.cargo/bin:$PATH RUSTUP_HOME=${RUSTUP_HOME:-$home/.rustup}
+            export PATH=$home/.cargo/bin:$PATH
         fi
     done
 }
@@ -33,7 +33,16 @@ install_rustup() { # WANTED_VERSION
     fi
     note "installing Rust with the distribution's rustup"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends rustup
-    rustup default stable
+    as_builder rustup default stable
+}
+
+# as_builder COMMAND... — under sudo: as the person who called it, if the files here are theirs. They shall stay theirs.
+as_builder() {
+    if [ "$EUID" -eq 0 ] && [ "${SUDO_USER:-root}" != root ] && [ "$(stat -c %U "$REPO")" = "$SUDO_USER" ]; then
+        sudo -u "$SUDO_USER" -H -- env "PATH=$PATH" ${CARGO_TARGET_DIR:+"CARGO_TARGET_DIR=$CARGO_TARGET_DIR"} "$@"
+    else
+        "$@"
+    fi
 }
 
 is_at_least() { # VERSION WANTED
@@ -44,5 +53,5 @@ is_at_least() { # VERSION WANTED
 build_programs() {
     local flags=()
     [ "$1" = debug ] || flags=(--release)
-    (cd "$REPO" && cargo build --locked "${flags[@]}" -p hvnode-daemon -p hvctl)
+    (cd "$REPO" && as_builder cargo build --locked "${flags[@]}" -p hvnode-daemon -p hvctl)
 }

@@ -33,13 +33,13 @@ impl Refused {
                 format!("{field}: {host} is a private address and the configuration does not allow those"),
                 format!("{field}: {host} 是内网地址, 配置不允许访问"),
             ),
-            Self::Scheme(scheme) => {
-                Detail::both(format!("{field}: redirected to {scheme}:, which is not allowed"), format!("{field}: 重定向到不允许的 {scheme}:"))
-            }
-            Self::Redirects => Detail::both(
-                format!("{field}: more than {REDIRECTS_MAX} redirects"),
-                format!("{field}: 重定向超过 {REDIRECTS_MAX} 次"),
+            Self::Scheme(scheme) => Detail::both(
+                format!("{field}: redirected to {scheme}:, which is not allowed"),
+                format!("{field}: 重定向到不允许的 {scheme}:"),
             ),
+            Self::Redirects => {
+                Detail::both(format!("{field}: more than {REDIRECTS_MAX} redirects"), format!("{field}: 重定向超过 {REDIRECTS_MAX} 次"))
+            }
         }
     }
 }
@@ -151,9 +151,32 @@ mod tests {
     #[test]
     fn special_addresses_are_told_from_public_ones() {
         let special = [
-            "0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1", "169.254.169.254", "172.16.0.1", "192.0.0.8", "192.168.1.1", "198.18.0.1",
-            "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "::ffff:127.0.0.1", "::ffff:192.168.0.1", "::127.0.0.1",
-            "64:ff9b::10.0.0.1", "fe80::1", "fc00::1", "fd00::1", "ff02::1", "2001:db8::1", "2001::1", "2002:7f00:1::", "fec0::1",
+            "0.0.0.0",
+            "10.0.0.1",
+            "100.64.0.1",
+            "127.0.0.1",
+            "169.254.169.254",
+            "172.16.0.1",
+            "192.0.0.8",
+            "192.168.1.1",
+            "198.18.0.1",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:192.168.0.1",
+            "::127.0.0.1",
+            "64:ff9b::10.0.0.1",
+            "fe80::1",
+            "fc00::1",
+            "fd00::1",
+            "ff02::1",
+            "2001:db8::1",
+            "2001::1",
+            "2002:7f00:1::",
+            "fec0::1",
         ];
         for text in special {
             assert!(is_special(text.parse().unwrap()), "{text}");

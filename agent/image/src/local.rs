@@ -1,7 +1,7 @@
 //! Copying a file of this host.
 
 use crate::config::ImageConfig;
-use crate::part::{CHUNK_BYTES, Part, report, unwritable};
+use crate::part::{CHUNK_BYTES, Part, own_file_failed, report};
 use crate::watch::check_cancel;
 use hvnode_core::port::TransferControl;
 use hvnode_core::{AgentError, Result, fail};
@@ -64,7 +64,7 @@ fn copy_all(source: &File, target: &File, bytes: u64, control: &TransferControl)
         offset = end;
     }
     report(control, bytes);
-    target.set_len(bytes).map_err(unwritable)
+    target.set_len(bytes).map_err(own_file_failed)
 }
 
 /// The next range that holds data, at or after `offset`.
@@ -98,7 +98,7 @@ fn copy_range(source: &File, target: &File, start: u64, end: u64, control: &Tran
                 return copy_by_hand(source, target, offset, end, control);
             }
             Err(Errno::EINTR) => {}
-            Err(errno) => return Err(unwritable(errno.into())),
+            Err(errno) => return Err(own_file_failed(errno.into())),
         }
         report(control, offset);
     }
@@ -114,7 +114,7 @@ fn copy_by_hand(source: &File, target: &File, start: u64, end: u64, control: &Tr
         match source.read_at(&mut buffer[..length], offset) {
             Ok(0) => return Ok(()),
             Ok(count) => {
-                target.write_all_at(&buffer[..count], offset).map_err(unwritable)?;
+                target.write_all_at(&buffer[..count], offset).map_err(own_file_failed)?;
                 offset += count as u64;
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -72,7 +72,7 @@ impl Part {
             .mode(0o600)
             .custom_flags(libc::O_NOFOLLOW)
             .open(&path)
-            .map_err(unwritable)?;
+            .map_err(own_file_failed)?;
         let note = Note::new(url);
         let mut part = Self { file, path, bytes: 0, hashes: Hashes::new(wanted.as_ref()), wanted, note };
         let earlier = std::fs::read(note_path(target)).ok().and_then(|text| serde_json::from_slice::<Note>(&text).ok());
@@ -96,7 +96,7 @@ impl Part {
         self.bytes = 0;
         self.hashes = Hashes::new(self.wanted.as_ref());
         self.note = Note { etag: None, last_modified: None, ..self.note.clone() };
-        self.file.set_len(0).and_then(|()| self.file.rewind()).map_err(unwritable)
+        self.file.set_len(0).and_then(|()| self.file.rewind()).map_err(own_file_failed)
     }
 
     /// Writes down what it is the beginning of. Only for an empty file: the note must never speak of other bytes.
@@ -106,12 +106,12 @@ impl Part {
         let mut path = self.path.as_os_str().to_owned();
         path.push(".json");
         let written = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path);
-        written.and_then(|mut file| file.write_all(&text)).map_err(unwritable)
+        written.and_then(|mut file| file.write_all(&text)).map_err(own_file_failed)
     }
 
     /// Appends.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).map_err(unwritable)?;
+        self.file.write_all(bytes).map_err(own_file_failed)?;
         self.hashes.update(bytes);
         self.bytes += bytes.len() as u64;
         Ok(())
@@ -126,7 +126,7 @@ impl Part {
 
     /// Refuses to begin what will not fit.
     pub(crate) fn check_space(&self, config: &ImageConfig, more_bytes: u64) -> Result<()> {
-        let space = fstatvfs(&self.file).map_err(|errno| unwritable(errno.into()))?;
+        let space = fstatvfs(&self.file).map_err(|errno| own_file_failed(errno.into()))?;
         let free = u128::from(space.blocks_available()) * u128::from(space.fragment_size());
         if u128::from(more_bytes) + u128::from(config.keep_free_bytes) > free { Err(fail!(RepositoryFull)) } else { Ok(()) }
     }
@@ -161,7 +161,7 @@ pub(crate) fn publish(target: &Path) -> Result<()> {
         std::fs::rename(&part, target)?;
         File::open(folder)?.sync_all()
     };
-    place().map_err(unwritable)?;
+    place().map_err(own_file_failed)?;
     remove(&note_path(target))
 }
 
@@ -189,7 +189,7 @@ pub(crate) fn hash(file: &mut File, wanted: Option<&Wanted>, control: &TransferC
     let mut hashes = Hashes::new(wanted);
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut bytes = 0;
-    file.seek(SeekFrom::Start(0)).map_err(unwritable)?;
+    file.seek(SeekFrom::Start(0)).map_err(own_file_failed)?;
     loop {
         check_cancel(control)?;
         match file.read(&mut buffer) {
@@ -199,7 +199,7 @@ pub(crate) fn hash(file: &mut File, wanted: Option<&Wanted>, control: &TransferC
                 bytes += count as u64;
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(unwritable(error)),
+            Err(error) => return Err(own_file_failed(error)),
         }
     }
 }
@@ -210,9 +210,11 @@ pub(crate) fn report(control: &TransferControl, done_bytes: u64) {
 }
 
 /// Errors of our own files: out of space is told apart.
-pub(crate) fn unwritable(error: std::io::Error) -> AgentError {
+pub(crate) fn own_file_failed(error: std::io::Error) -> AgentError {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG) => fail!(RepositoryFull).caused_by(error),
-        _ => fail!(ImageDownloadFailed, "the image file cannot be written"; "无法写入镜像文件").caused_by(error),
+        _ => {
+            fail!(ImageDownloadFailed, "the image file on this node cannot be read or written"; "无法读写本节点的镜像文件").caused_by(error)
+        }
     }
 }

@@ -46,10 +46,11 @@ pub(crate) async fn run(context: &mut Context, args: &ConsoleArgs) -> Result<()>
         return if seen.is_empty() || seen.ends_with('\n') { Ok(()) } else { context.out.raw("\n") };
     }
     // Ctrl-C is how following ends, and no failure
+    let (query, out) = (query(asked), context.out.clone());
     tokio::select! {
         biased;
-        _ = tokio::signal::ctrl_c() => context.out.raw("\n"),
-        ended = follow(context, &query(asked), seen, is_filtered) => ended,
+        _ = tokio::signal::ctrl_c() => out.raw("\n"),
+        ended = follow(context, &query, seen, is_filtered) => ended,
     }
 }
 
