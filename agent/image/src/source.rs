@@ -39,7 +39,7 @@ fn file_path(config: &ImageConfig, url: &Url) -> Result<PathBuf> {
         // An encoded separator can bring `..` past the URL parser.
         path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)))
             && !path.as_os_str().as_encoded_bytes().contains(&0)
-            && config.allowed_folders.iter().any(|folder| path.starts_with(folder) && path != *folder)
+            && config.allowed_folders.iter().any(|folder| path.starts_with(folder) && *path != *folder)
     });
     path.ok_or_else(|| {
         let folders = config.allowed_folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ");

@@ -66,10 +66,10 @@ impl Watch<'_> {
 }
 
 /// Runs `work` on a thread of its own, begun before the future is first polled.
-pub(crate) fn on_thread<T: Send + 'static>(
+pub(crate) fn on_thread<T: Send + 'static, W: FnOnce() -> Result<T> + Send + 'static>(
     name: &str,
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> impl Future<Output = Result<T>> + Send + use<T> {
+    work: W,
+) -> impl Future<Output = Result<T>> + Send + use<T, W> {
     let (answer, answered) = oneshot::channel();
     let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
         // Nobody waits any more: the transfer was dropped.

@@ -53,7 +53,7 @@ async fn show(context: &mut Context) -> Result<()> {
         ("Storage", storage(host).into()),
         ("Architecture", text("architecture").into()),
         ("Hypervisor", format!("{} {}, libvirt {}", text("hypervisor_type"), text("hypervisor_version"), text("libvirt_version")).into()),
-        ("Runs guests with", text("virt_type").into()),
+        ("Runs guests with", text("virtualization_type").into()),
         ("Emulated because", emulated.into()),
         ("Kernel", text("kernel_version").into()),
         ("Booted", view::time(host, "boot_time", language).into()),

@@ -146,6 +146,8 @@ async fn show(context: &mut Context, job: Uuid) -> Result<()> {
         ("Started", view::time(job, "start_time", language).into()),
         ("Finished", view::time(job, "finish_time", language).into()),
         ("Took", took(job, language).into()),
+        ("After a restart", if job["after_restart"] == true { "yes" } else { "" }.into()),
+        ("Request", view::text(job, "request_uuid").into()),
     ])?;
     if context.is_verbose {
         for place in entries(&job["stack"]).filter_map(Value::as_str) {

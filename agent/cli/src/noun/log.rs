@@ -123,6 +123,7 @@ async fn show(context: &mut Context, entry: Uuid) -> Result<()> {
         ("Action", view::text(entry, "action").into()),
         ("On", format!("{} {}", view::text(entry, "resource_type"), view::named(entry, "resource_name", "resource_uuid")).trim().into()),
         ("Result", result(entry, language)),
+        ("Request id", view::text(entry, "request_id").into()),
         ("Job", view::text(entry, "job_uuid").into()),
         ("Request", request.into()),
     ])

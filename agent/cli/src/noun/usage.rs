@@ -6,7 +6,7 @@ use crate::output::{Content, Table, column};
 use crate::resolve::{self, VM};
 use crate::text;
 use crate::units::{format_clock, format_rate, format_size, now_seconds, parse_duration};
-use crate::view::{cell, dash, entries};
+use crate::view::{self, dash, entries};
 use clap::Args;
 use serde_json::Value;
 
@@ -35,30 +35,26 @@ impl UsageArgs {
 
 /// `hvctl vm stats`.
 pub(crate) async fn of_vms(context: &mut Context, names: &[String], args: &UsageArgs) -> Result<()> {
+    let mut query = args.query();
+    let answer = if names.is_empty() {
+        query.push(("page_size", "0".into()));
+        context.client.get("/v1/host/vm/statistics", &query).await?
+    } else {
+        let targets = resolve::resolve_each(&mut context.client, &VM, names).await?;
+        let uuids: Vec<String> = targets.into_iter().map(|target| target.map(|target| target.uuid)).collect::<Result<_>>()?;
+        query.push(("vm_uuid", uuids.join(",")));
+        context.client.get("/v1/vm/statistics", &query).await?
+    };
+    if context.out.is_json {
+        return context.out.json(&answer.raw);
+    }
+    // several VMs come as a list, one VM as itself
+    let vms = match &answer.value["list"] {
+        Value::Array(list) => list.iter().map(|vm| (label(vm), vm.clone())).collect(),
+        _ => vec![(label(&answer.value), answer.value)],
+    };
     let nothing = text!("no samples; only running VMs have them"; "没有数据, 仅运行中的虚拟机有统计数据");
-    if names.is_empty() {
-        let answer = context.client.get("/v1/host/vm/statistics", &args.query()).await?;
-        if context.out.is_json {
-            return context.out.json(&answer.raw);
-        }
-        let list: Vec<(String, Value)> = entries(&answer.value["list"]).map(|vm| (label(vm), vm.clone())).collect();
-        return context.out.table(&table(&list, args.since.is_some()), &nothing);
-    }
-    let mut collected = Vec::new();
-    for name in names {
-        let target = resolve::resolve(&mut context.client, &VM, name).await?;
-        let mut query = args.query();
-        query.push(("vm_uuid", target.uuid));
-        let answer = context.client.get("/v1/vm/statistics", &query).await?;
-        if context.out.is_json {
-            context.out.json(&answer.raw)?;
-            continue;
-        }
-        // with several uuids the node answers a list; with one, the object itself
-        let object = answer.value["list"].get(0).unwrap_or(&answer.value).clone();
-        collected.push((target.name, object));
-    }
-    if context.out.is_json { Ok(()) } else { context.out.table(&table(&collected, args.since.is_some()), &nothing) }
+    context.out.table(&table(&vms, args.since.is_some()), &nothing)
 }
 
 /// `hvctl host stats`.
@@ -72,30 +68,27 @@ pub(crate) async fn of_host(context: &mut Context, args: &UsageArgs) -> Result<(
 }
 
 fn label(vm: &Value) -> String {
-    match cell(vm, "vm_name") {
-        name if name == "-".into() => crate::view::text(vm, "vm_uuid"),
-        _ => crate::view::text(vm, "vm_name"),
+    match view::text(vm, "vm_name") {
+        name if name.is_empty() => view::text(vm, "vm_uuid"),
+        name => name,
     }
 }
 
-/// One row per object, or one per sample.
+/// One row per object, or one per sample. Disks and networks have columns only if anything is known about them.
 fn table(list: &[(String, Value)], is_series: bool) -> Table {
-    let mut table = Table::new(&[
-        column("NAME"),
-        column("TIME"),
-        column("CPU").number(),
-        column("MEMORY USED").number(),
-        column("OF").number(),
-        column("DISK READ").number(),
-        column("DISK WRITE").number(),
-        column("NET IN").number(),
-        column("NET OUT").number(),
-    ]);
+    let mut columns = vec![column("NAME"), column("TIME"), column("CPU").number(), column("MEMORY USED").number(), column("OF").number()];
+    let has_traffic = list.iter().any(|(_, usage)| !usage["disk_statistics"].is_null() || !usage["network_statistics"].is_null());
+    if has_traffic {
+        columns.extend(["DISK READ", "DISK WRITE", "NET IN", "NET OUT"].map(|title| column(title).number()));
+    }
+    let mut table = Table::new(&columns);
     for (name, usage) in list {
         let times = times(usage);
         let shown = if is_series { times.as_slice() } else { times.last().map_or(&[][..], std::slice::from_ref) };
         for time in shown {
-            table.row(row(name, usage, *time));
+            let mut cells = row(name, usage, *time);
+            cells.truncate(columns.len());
+            table.row(cells);
         }
     }
     table
