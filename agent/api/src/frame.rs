@@ -115,7 +115,8 @@ impl Frame {
         Arc::new(Self { parts, requests, connections })
     }
 
-    pub(crate) fn dialect(&self) -> &'static str {
+    /// Name of the dialect or listener.
+    pub fn name(&self) -> &'static str {
         self.parts.dialect
     }
 

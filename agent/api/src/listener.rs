@@ -73,6 +73,14 @@ impl BoundSocket {
         Ok(Self::Unix { listener, owned_path: Some(path.to_owned()) })
     }
 
+    /// Can other machines connect to it?
+    pub fn is_reachable_from_outside(&self) -> bool {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().is_ok_and(|address| !address.ip().is_loopback()),
+            Self::Unix { .. } => false,
+        }
+    }
+
     /// Where it listens, for people.
     pub fn describe(&self) -> String {
         match self {

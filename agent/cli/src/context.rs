@@ -126,7 +126,7 @@ impl Context {
                 Err(error) => {
                     let is_last = matches!(error.kind(), crate::error::Kind::Interrupted | crate::error::Kind::Timeout);
                     results.push(json!({"status_code": error.code(), "message": error.text().en, "message_cn": error.text().cn}));
-                    self.out.failure(Some(&name).filter(|name| !name.is_empty()).map(String::as_str), &error, self.is_verbose);
+                    self.out.failure(&error, self.is_verbose);
                     first_failure.get_or_insert(error);
                     if is_last {
                         break;

@@ -80,13 +80,15 @@ struct Inner {
     hint: Option<Text>,
     /// The node's own call places, for `--verbose`.
     stack: Vec<String>,
+    /// Name of what it is about, if the text does not say it.
+    subject: Option<String>,
     is_told: bool,
 }
 
 impl CliError {
     /// A failure of ours.
     pub(crate) fn new(kind: Kind, text: Text) -> Self {
-        Self(Box::new(Inner { kind, code: None, text, hint: None, stack: Vec::new(), is_told: false }))
+        Self(Box::new(Inner { kind, code: None, text, hint: None, stack: Vec::new(), subject: None, is_told: false }))
     }
 
     /// A failure of ours that another command line would avoid.
@@ -96,7 +98,7 @@ impl CliError {
 
     /// A failure the node reports, with the step that most often helps.
     pub(crate) fn from_node(code: u32, text: Text, stack: Vec<String>) -> Self {
-        Self(Box::new(Inner { kind: Kind::of_status_code(code), code: Some(code), text, hint: hint_for(code), stack, is_told: false }))
+        Self(Box::new(Inner { kind: Kind::of_status_code(code), code: Some(code), text, hint: hint_for(code), stack, subject: None, is_told: false }))
     }
 
     /// With advice.
@@ -110,6 +112,15 @@ impl CliError {
     #[must_use]
     pub(crate) fn or_hint(mut self, hint: Text) -> Self {
         self.0.hint.get_or_insert(hint);
+        self
+    }
+
+    /// Tells what the node's refusal is about: its messages do not. Our own messages do.
+    #[must_use]
+    pub(crate) fn about(mut self, name: &str) -> Self {
+        if self.0.code.is_some() {
+            self.0.subject.get_or_insert_with(|| name.to_owned());
+        }
         self
     }
 
@@ -142,7 +153,8 @@ impl CliError {
 
     /// Everything there is to say, without a leading `hvctl:`.
     pub(crate) fn describe(&self, language: Language, is_verbose: bool) -> String {
-        let mut out = self.0.text.pick(language).to_owned();
+        let mut out = self.0.subject.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+        out.push_str(self.0.text.pick(language));
         if let Some(code) = self.0.code {
             let _ = write!(out, " [{code}]");
         }
@@ -176,7 +188,10 @@ fn hint_for(code: u32) -> Option<Text> {
         10103 => text!("see who you are: hvctl whoami"; "查看当前身份: hvctl whoami"),
         10181 => text!("too many wrong passwords; wait some minutes"; "密码错误次数过多,请几分钟后再试"),
         10007 => {
-            text!("libvirt does not answer the node; on it: systemctl status libvirtd hvnoded"; "节点上的 libvirt 无响应,请在节点上执行: systemctl status libvirtd hvnoded")
+            text!(
+                "libvirt does not answer the node; on it: systemctl status libvirtd hvnoded";
+                "节点上的 libvirt 无响应,请在节点上执行: systemctl status libvirtd hvnoded"
+            )
         }
         10009 | 10012 => text!("try again in a moment"; "请稍后再试"),
         12001 => text!("see what is left: hvctl host show"; "查看剩余资源: hvctl host show"),

@@ -59,7 +59,11 @@ mod tests {
     #[test]
     fn order_and_numbers_and_strings_stay_as_they_came() {
         let raw = r#"{"z":[1,2.50,{}],"a":{"text":"a, b: {\"c\\\" }","empty":[ ]},"n":null}"#;
-        let expected = "{\n  \"z\": [\n    1,\n    2.50,\n    {}\n  ],\n  \"a\": {\n    \"text\": \"a, b: {\\\"c\\\\\\\" }\",\n    \"empty\": []\n  },\n  \"n\": null\n}";
+        let expected = concat!(
+            "{\n  \"z\": [\n    1,\n    2.50,\n    {}\n  ],\n",
+            "  \"a\": {\n    \"text\": \"a, b: {\\\"c\\\\\\\" }\",\n    \"empty\": []\n  },\n",
+            "  \"n\": null\n}"
+        );
         assert_eq!(indent(raw), expected);
     }
 

@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if !error.is_silent() {
-                out.failure(None, &error, is_verbose);
+                out.failure(&error, is_verbose);
             }
             ExitCode::from(error.kind().exit_code())
         }

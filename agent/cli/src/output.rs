@@ -240,12 +240,11 @@ impl Output {
         let _ = writeln!(io::stderr(), "{}", plain(text.pick(self.language)));
     }
 
-    /// A failure on standard error, about `subject` if it is one of several.
-    pub(crate) fn failure(&self, subject: Option<&str>, error: &CliError, is_verbose: bool) {
+    /// A failure on standard error.
+    pub(crate) fn failure(&self, error: &CliError, is_verbose: bool) {
         let told = plain_lines(&error.describe(self.language, is_verbose));
-        let subject = subject.map(|name| format!("{}: ", plain(name))).unwrap_or_default();
         let head = if self.has_colour_on_error { "\x1b[31mhvctl:\x1b[0m" } else { "hvctl:" };
-        let _ = writeln!(io::stderr(), "{head} {subject}{told}");
+        let _ = writeln!(io::stderr(), "{head} {told}");
     }
 }
 

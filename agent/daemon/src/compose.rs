@@ -13,6 +13,7 @@ use hvnode_api::frame::{Frame, FrameLimits, FrameParts};
 use hvnode_api::health::{Health, SnapshotSource};
 use hvnode_api::listener::{BoundSocket, PeerTrust};
 use hvnode_api::metrics::{self, Metrics, PlainErrors};
+use hvnode_core::AgentError;
 use hvnode_core::engine::{Engine, EngineConfig, EnginePorts};
 use hvnode_core::fake::{FakeHypervisor, FakeImageTransfer, FakeNode, Faults, NodeOptions};
 use hvnode_core::model::HostSettings;
@@ -24,6 +25,11 @@ use hvnode_store::SqliteStore;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Name of the listener for Prometheus.
+pub(crate) const METRICS: &str = "metrics";
+/// Name of the listener of the native dialect.
+const NATIVE: &str = "native";
 
 /// A running node, not yet reachable.
 pub(crate) struct Node {
@@ -45,22 +51,22 @@ pub(crate) struct Door {
 
 /// Starts everything behind the listeners. With `is_simulated`, a node in memory takes the place of libvirt.
 pub(crate) async fn start_node(config: &Config, is_simulated: bool) -> Result<Node, String> {
-    let metrics = Metrics::new(env!("CARGO_PKG_VERSION")).map_err(|error| error.chain())?;
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION")).map_err(|error| reason(&error))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let database = config.node.state_dir.join("state.db");
-    let sqlite = blocking(move || SqliteStore::open(database)).await?.map_err(|error| error.chain())?;
+    let sqlite = blocking(move || SqliteStore::open(database)).await?.map_err(|error| reason(&error))?;
     let store = MeteredStore::new(sqlite, metrics.clone());
-    let mut stored = store.load().await.map_err(|error| error.chain())?;
+    let mut stored = store.load().await.map_err(|error| reason(&error))?;
     let (accounts, tokens) = (std::mem::take(&mut stored.accounts), std::mem::take(&mut stored.tokens));
     let (accounts_store, accounts_config, accounts_clock) = (store.clone(), accounts_config(config), clock.clone());
     let accounts = blocking(move || Accounts::start(accounts_store, accounts, tokens, accounts_config, accounts_clock)).await?;
-    let accounts = accounts.map_err(|error| error.chain())?;
+    let accounts = accounts.map_err(|error| reason(&error))?;
     ensure_first_account(&accounts, &config.auth, &config.node.state_dir).await?;
 
     let (hypervisor, images) = outside(config, is_simulated, &clock).await?;
     let probe = Arc::new(NamedProbe { inner: ProcProbe, name: config.node.name.clone() });
     let ports = EnginePorts { hypervisor, store: store.clone(), images, probe, clock };
-    let engine = Engine::start(engine_config(config), ports, stored).await.map_err(|error| error.chain())?;
+    let engine = Engine::start(engine_config(config), ports, stored).await.map_err(|error| reason(&error))?;
 
     let source = engine.clone();
     let snapshot: SnapshotSource = Arc::new(move || source.snapshot());
@@ -78,12 +84,12 @@ impl Node {
         let opened = blocking(move || -> hvnode_core::Result<_> {
             let trust = PeerTrust::new(&native.unix_group);
             let unix = (!native.unix.as_os_str().is_empty()).then_some(native.unix.as_path());
-            let wanted = Wanted { name: "native", tcp: &native.tcp, unix, group: trust.group() };
+            let wanted = Wanted { name: NATIVE, tcp: &native.tcp, unix, group: trust.group() };
             let native_sockets = inherited.open(&wanted)?;
-            let metrics_sockets = inherited.open(&Wanted { name: "metrics", tcp: &metrics_addresses, unix: None, group: None })?;
+            let metrics_sockets = inherited.open(&Wanted { name: METRICS, tcp: &metrics_addresses, unix: None, group: None })?;
             Ok((trust, native_sockets, metrics_sockets, inherited.left()))
         });
-        let (trust, native_sockets, metrics_sockets, left) = opened.await?.map_err(|error| error.chain())?;
+        let (trust, native_sockets, metrics_sockets, left) = opened.await?.map_err(|error| reason(&error))?;
         for socket in left {
             tracing::warn!(socket, "the service manager handed over a socket that belongs to no listener; it is closed");
         }
@@ -106,7 +112,7 @@ impl Node {
             body_bytes_max: config.limits.body_max_bytes,
         };
         Frame::new(FrameParts {
-            dialect: "native",
+            dialect: NATIVE,
             router: native::router(context),
             errors: Arc::new(native::NativeErrors::new(identity)),
             limits: self.limits.clone(),
@@ -118,7 +124,7 @@ impl Node {
 
     fn metrics_frame(&self) -> Arc<Frame> {
         Frame::new(FrameParts {
-            dialect: "metrics",
+            dialect: METRICS,
             router: metrics::router(self.metrics.clone(), self.snapshot.clone()),
             errors: Arc::new(PlainErrors),
             limits: self.limits.clone(),
@@ -139,9 +145,8 @@ async fn outside(config: &Config, is_simulated: bool, clock: &Arc<dyn Clock>) ->
         return Ok((FakeHypervisor::new(node, Faults::new()), images));
     }
     let libvirt = libvirt_config(config);
-    let hypervisor = blocking(move || LibvirtHypervisor::start(libvirt)).await?.map_err(|error| error.chain())?;
-    let images = ImageFetcher::new(image_config(config)).map_err(|error| error.chain())?;
-    Ok((hypervisor, Arc::new(images)))
+    let hypervisor = blocking(move || LibvirtHypervisor::start(libvirt)).await?.map_err(|error| reason(&error))?;
+    Ok((hypervisor, ImageFetcher::new(image_config(config))))
 }
 
 /// The kernel's facts under the name that the operator chose.
@@ -162,6 +167,15 @@ impl hvnode_core::port::HostProbe for NamedProbe {
     fn sample(&self) -> hvnode_core::Result<hvnode_core::model::HostSample> {
         self.inner.sample()
     }
+}
+
+/// What went wrong in words for the operator: the detail and every cause, without the API's own text for the code.
+pub(crate) fn reason(error: &AgentError) -> String {
+    if error.detail().en.is_empty() {
+        return error.chain();
+    }
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.fold(error.detail().en.clone(), |text, cause| text + ": " + &cause.to_string())
 }
 
 /// Runs what may block away from the async threads.
@@ -227,8 +241,24 @@ fn libvirt_config(config: &Config) -> LibvirtConfig {
 }
 
 fn image_config(config: &Config) -> ImageConfig {
-    let _ = config;
-    ImageConfig::default()
+    let images = &config.images;
+    let allows = |scheme: &str| images.url_schemes.iter().any(|allowed| allowed == scheme);
+    ImageConfig {
+        allowed_folders: if allows("file") { images.allowed_folders.clone() } else { Vec::new() },
+        allow_http: allows("http"),
+        allow_https: allows("https"),
+        allow_private_addresses: images.allow_private_addresses,
+        size_max_bytes: images.size_max_bytes,
+        virtual_size_max_bytes: images.virtual_size_max_bytes,
+        keep_free_bytes: images.keep_free_bytes,
+        transfers_max: images.transfers_max,
+        connect_timeout: Duration::from_secs(images.connect_timeout_seconds),
+        idle_timeout: Duration::from_secs(images.idle_timeout_seconds),
+        total_timeout: Duration::from_secs(images.total_timeout_seconds),
+        qemu_img: images.qemu_img.clone(),
+        prlimit: images.prlimit.clone(),
+        ..ImageConfig::default()
+    }
 }
 
 fn engine_config(config: &Config) -> EngineConfig {
@@ -283,6 +313,8 @@ mod tests {
         assert_eq!(accounts_config(&config), AccountsConfig::default());
         assert_eq!(frame_limits(&config), FrameLimits::default());
         assert_eq!(format!("{:?}", engine_config(&config)), format!("{:?}", EngineConfig::default()));
+        let folders = vec!["/var/lib/hvnode/import".into()];
+        assert_eq!(image_config(&config), ImageConfig { allowed_folders: folders, ..ImageConfig::default() });
         assert_eq!(libvirt_config(&config), LibvirtConfig::new("qemu:///system", pool_directories(Path::new("/var/lib/hvnode"))));
     }
 }

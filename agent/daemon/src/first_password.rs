@@ -1,5 +1,6 @@
 //! The first account: `admin`, made when there is none. No default password exists.
 
+use crate::compose::reason;
 use crate::config::Auth;
 use hvnode_api::accounts::{Accounts, FIRST_ACCOUNT_NAME};
 use hvnode_core::model::Role;
@@ -20,11 +21,11 @@ pub(crate) async fn ensure_first_account(accounts: &Accounts, auth: &Auth, state
         return Ok(());
     }
     let (auth, file) = (auth.clone(), state_dir.join(FILE_NAME));
-    let found = tokio::task::spawn_blocking(move || given_password(&auth).map_or_else(|| make_password(&file), |given| given))
+    let found = tokio::task::spawn_blocking(move || given_password(&auth).unwrap_or_else(|| make_password(&file)))
         .await
         .map_err(|error| format!("the first password: {error}"))?;
     let (password, place) = found?;
-    accounts.create_account(FIRST_ACCOUNT_NAME, Role::Admin, &password).await.map_err(|error| error.chain())?;
+    accounts.create_account(FIRST_ACCOUNT_NAME, Role::Admin, &password).await.map_err(|error| reason(&error))?;
     tracing::info!(account = FIRST_ACCOUNT_NAME, password_is_in = %place.display(), "first start: made an account");
     Ok(())
 }

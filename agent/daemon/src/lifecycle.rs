@@ -1,6 +1,6 @@
 //! The daemon's life: serve, watch over itself, reload, and leave without hurting anybody.
 
-use crate::compose::{self, Door, Node, blocking};
+use crate::compose::{self, Door, METRICS, Node, blocking, reason};
 use crate::config::{self, Config};
 use crate::logging::LogControl;
 use crate::sockets::Inherited;
@@ -24,7 +24,9 @@ const CONNECTIONS_END: Duration = Duration::from_secs(2);
 /// Everything between the configuration and the exit code.
 pub(crate) async fn run(settings: Settings, inherited: Inherited, log: LogControl) -> Result<ExitCode, String> {
     let start = Instant::now();
-    let mut signals = Signals::new().map_err(|error| format!("signals cannot be received: {error}"))?;
+    let deaf = |error| format!("signals cannot be received: {error}");
+    let mut stop_signals = StopSignals::new().map_err(deaf)?;
+    let mut reload_signal = signal(SignalKind::hangup()).map_err(deaf)?;
     let node = compose::start_node(&settings.config, settings.is_simulated).await?;
     let doors = node.open_doors(&settings.config, inherited).await?;
     let stop = watch::Sender::new(false);
@@ -39,13 +41,13 @@ pub(crate) async fn run(settings: Settings, inherited: Inherited, log: LogContro
     systemd::ready(status::line(&node.engine.snapshot())).await;
 
     let mut daemon = Daemon { node, settings, log };
-    let why = daemon.serve_until_told(&mut signals, &mut serving).await?;
+    let why = daemon.serve_until_told(&mut stop_signals, &mut reload_signal, &mut serving).await?;
     tracing::info!(signal = why.as_str(), "stopping: running requests and jobs may end");
     systemd::stopping().await;
     let left = daemon.drain(&stop, serving);
     tokio::select! {
         () = left => {}
-        number = signals.next_stop() => {
+        number = stop_signals.next() => {
             tracing::warn!(signal = number.as_str(), "second signal: leaving at once; unfinished jobs go on at the next start");
             return Ok(exit_at_once(number));
         }
@@ -62,15 +64,12 @@ fn open(doors: Vec<Door>, stop: &watch::Sender<bool>) -> JoinSet<Result<(), Stri
     let mut serving = JoinSet::new();
     for Door { socket, frame, trust } in doors {
         let place = socket.describe();
-        tracing::info!(listener = place, frame = ?frame.name(), "listening");
-        if let hvnode_api::listener::BoundSocket::Tcp(listener) = &socket
-            && frame.carries_tokens()
-            && listener.local_addr().is_ok_and(|address| !address.ip().is_loopback())
-        {
+        tracing::info!(listener = place, api = frame.name(), "listening");
+        if frame.name() != METRICS && socket.is_reachable_from_outside() {
             tracing::warn!(listener = place, "not a loopback address: tokens and passwords cross the network unencrypted");
         }
         let stop = stop.subscribe();
-        serving.spawn(async move { serve(socket, frame, trust, stop).await.map_err(|error| error.chain()) });
+        serving.spawn(async move { serve(socket, frame, trust, stop).await.map_err(|error| reason(&error)) });
     }
     serving
 }
@@ -85,7 +84,8 @@ impl Daemon {
     /// Serves until a signal asks to stop. Gives that signal.
     async fn serve_until_told(
         &mut self,
-        signals: &mut Signals,
+        stop_signals: &mut StopSignals,
+        reload_signal: &mut Signal,
         serving: &mut JoinSet<Result<(), String>>,
     ) -> Result<SignalNumber, String> {
         let watchdog = systemd::watchdog_interval();
@@ -95,8 +95,8 @@ impl Daemon {
         let mut shown = String::new();
         loop {
             tokio::select! {
-                number = signals.next_stop() => return Ok(number),
-                Some(()) = signals.reload.recv() => self.reload().await,
+                number = stop_signals.next() => return Ok(number),
+                Some(()) = reload_signal.recv() => self.reload().await,
                 _ = heartbeat.tick() => self.beat(watchdog, &mut shown).await,
                 _ = cleaning.tick() => self.clean_tokens().await,
                 Some(ended) = serving.join_next() => {
@@ -185,23 +185,19 @@ impl Daemon {
     }
 }
 
-struct Signals {
+/// The signals that ask to stop.
+struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
-    reload: Signal,
 }
 
-impl Signals {
+impl StopSignals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            reload: signal(SignalKind::hangup())?,
-        })
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// The next signal that asks to stop.
-    async fn next_stop(&mut self) -> SignalNumber {
+    /// The next of them.
+    async fn next(&mut self) -> SignalNumber {
         tokio::select! {
             Some(()) = self.terminate.recv() => SignalNumber::SIGTERM,
             Some(()) = self.interrupt.recv() => SignalNumber::SIGINT,

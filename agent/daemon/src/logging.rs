@@ -63,7 +63,9 @@ pub(crate) fn start(config: &Log) -> Result<LogControl, String> {
         let journal = tracing_journald::layer().map_err(|error| format!("log.format: the journal cannot be reached: {error}"))?;
         Box::new(journal.with_syslog_identifier(IDENTIFIER.to_owned()))
     } else {
-        Box::new(tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false))
+        Box::new(
+            tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false),
+        )
     };
     let subscriber = tracing_subscriber::registry().with(filter).with(output);
     subscriber.try_init().map_err(|error| format!("logging cannot be started: {error}"))?;

@@ -45,7 +45,7 @@ pub(crate) struct Settings {
 #[derive(Debug, Clone)]
 pub(crate) enum Source {
     File(PathBuf),
-    /// Simulation without a file: the defaults, with state and sockets in this folder and free ports.
+    /// Simulation without a file: the defaults, with state and unix socket in this folder.
     Temporary(PathBuf),
 }
 

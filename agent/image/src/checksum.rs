@@ -17,10 +17,12 @@ impl Wanted {
     /// `sha256:<hex>`, `sha512:<hex>` or bare hex; empty is none.
     pub(crate) fn parse(text: &str) -> Result<Option<Self>> {
         let lower = text.trim().to_ascii_lowercase();
+        if lower.is_empty() {
+            return Ok(None);
+        }
         let (algorithm, hex) = lower.split_once(':').unwrap_or(("", &lower));
         let is_hex = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
         match (algorithm, hex.len()) {
-            ("", 0) => Ok(None),
             ("" | "sha256", 64) if is_hex => Ok(Some(Self::Sha256(hex.to_owned()))),
             ("" | "sha512", 128) if is_hex => Ok(Some(Self::Sha512(hex.to_owned()))),
             _ => Err(fail!(

@@ -2,6 +2,7 @@
 //!
 //! A qcow2 whose header names another file is refused here, before `qemu-img` could be tempted to open that other file.
 
+use crate::part::own_file_failed;
 use hvnode_core::model::ImageFormat;
 use hvnode_core::{Result, fail};
 use std::fs::File;
@@ -53,7 +54,7 @@ pub(crate) fn check(file: &File, format: ImageFormat) -> Result<()> {
         return Err(fail!(ImageFormatInvalid, "the file is empty"; "文件为空"));
     }
     match format {
-        ImageFormat::Qcow2 => check_qcow2(&head),
+        ImageFormat::Qcow2 => check_qcow2(&head, file.metadata().map_err(own_file_failed)?.len()),
         ImageFormat::Raw => check_no_other_disk(&head, "raw"),
         ImageFormat::Iso => {
             check_no_other_disk(&head, "iso")?;
@@ -79,7 +80,7 @@ fn read_head(file: &File) -> Result<Vec<u8>> {
             Ok(0) => break,
             Ok(count) => filled += count,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(crate::part::own_file_failed(error)),
+            Err(error) => return Err(own_file_failed(error)),
         }
     }
     head.truncate(filled);
@@ -102,7 +103,7 @@ pub(crate) fn not_as_declared(found: &str, declared: &str) -> hvnode_core::Agent
     fail!(ImageFormatInvalid, "the file is {found} and not {declared} as declared"; "文件格式为 {found}, 与声明的 {declared} 不符")
 }
 
-fn check_qcow2(head: &[u8]) -> Result<()> {
+fn check_qcow2(head: &[u8], file_bytes: u64) -> Result<()> {
     if !head.starts_with(b"QFI\xfb") {
         let found = DISK_MAGICS.iter().find(|(offset, magic, _)| starts(head, *offset, magic)).map_or("raw", |(_, _, name)| name);
         return Err(not_as_declared(found, "qcow2"));
@@ -121,6 +122,11 @@ fn check_qcow2(head: &[u8]) -> Result<()> {
     }
     if u32_at(32)? != 0 {
         return Err(is_encrypted());
+    }
+    // Tables of mappings and reference counts; `qemu-img info` does not read them and so does not miss them in a file cut short.
+    let mappings_end = u64_at(40)?.checked_add(u64::from(u32_at(36)?) * 8);
+    if mappings_end.is_none_or(|end| end > file_bytes) || u64_at(48)? >= file_bytes {
+        return Err(fail!(ImageFormatInvalid, "the qcow2 file is damaged or cut short"; "qcow2文件已损坏或不完整"));
     }
     let incompatible = if version == 3 { u64_at(72)? } else { 0 };
     if incompatible & (1 << 2) != 0 {

@@ -257,6 +257,12 @@ fn prepare(config: &ImageConfig, part: &mut Part, head: &Head) -> Result<Plan, S
 }
 
 fn unexpected(status: StatusCode) -> Stop {
+    if status.is_redirection() {
+        // One that was not followed: without a place, or to something that is no server.
+        return Stop::Final(
+            fail!(ImageDownloadFailed, "the server redirects to where nothing is fetched from"; "服务器重定向到不支持的地址"),
+        );
+    }
     let error = fail!(ImageDownloadFailed, "the server answers {status}"; "服务器返回 {status}");
     if status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS) {
         Stop::Retry(error)

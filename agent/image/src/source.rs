@@ -108,7 +108,7 @@ mod tests {
         let off = ImageConfig { allow_http: false, allow_https: false, ..ImageConfig::default() };
         for url in ["http://example.org/a", "https://example.org/a", "file:///srv/images/a"] {
             assert!(parse(&off, url).is_err(), "{url}");
-            assert_eq!(parse(&config(), url).is_ok(), true, "{url}");
+            assert!(parse(&config(), url).is_ok(), "{url}");
         }
         let error = parse(&ImageConfig { allow_http: false, ..config() }, "http://example.org/a").unwrap_err();
         assert_eq!(error.message(), "Parameter invalid: url must be one of file:, https:");
@@ -128,7 +128,7 @@ mod tests {
         fn no_text_leads_outside_the_allowed_folder(text in "(file:)?/{0,4}(srv/images/)?[a-z./%2ef\\\\]{0,30}") {
             if let Ok(Source::File(path)) = parse(&config(), &text) {
                 prop_assert!(path.starts_with("/srv/images/"));
-                prop_assert!(!path.to_string_lossy().contains("/.."));
+                prop_assert!(path.components().all(|part| part != Component::ParentDir));
             }
         }
     }

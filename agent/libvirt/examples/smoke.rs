@@ -9,7 +9,7 @@ use hvnode_core::model::{
     BootSource, DhcpReservation, DomainMetadata, Firmware, MacAddress, PowerState, StateReason, Timestamp, VmOrigin, VmPhase, VmRecord,
 };
 use hvnode_core::port::{
-    ConnectionState, DomainDisk, DomainNic, DomainSpec, Hypervisor, HypervisorEvent, IMAGES_POOL, VOLUMES_POOL, VolumeSpec,
+    CONSOLE_POOL, ConnectionState, DomainDisk, DomainNic, DomainSpec, Hypervisor, HypervisorEvent, IMAGES_POOL, VOLUMES_POOL, VolumeSpec,
 };
 use hvnode_libvirt::{LibvirtConfig, LibvirtHypervisor, PoolDirectories};
 use std::collections::BTreeMap;
@@ -106,7 +106,11 @@ async fn main() {
     let hypervisor = LibvirtHypervisor::start(LibvirtConfig::new(uri, pools)).unwrap();
     let mut events = hypervisor.take_events().unwrap();
     let mut state = hypervisor.connection();
-    timed("connect", async { Ok(state.wait_for(|state| *state == ConnectionState::Up).await.map(drop).unwrap()) }).await;
+    let connected = async {
+        state.wait_for(|state| *state == ConnectionState::Up).await.unwrap();
+        Ok(())
+    };
+    timed("connect", connected).await;
     assert_eq!(events.recv().await, Some(HypervisorEvent::Connected));
     println!("{:#?}", timed("capabilities", hypervisor.capabilities()).await);
 
@@ -161,6 +165,10 @@ async fn main() {
     })
     .await;
     timed("console log", hypervisor.console_log(VM, 64 << 10)).await;
+    timed("rotated log", hypervisor.ensure_file(CONSOLE_POOL, &format!("{VM}.log.0"), b"older words\n".to_vec())).await;
+    let log = timed("console log with its older part", hypervisor.console_log(VM, 4 << 20)).await;
+    assert!(log.starts_with(b"older words\n") && log.len() > 100);
+    assert_eq!(hypervisor.console_log(VM, 7).await.unwrap(), log[log.len() - 7..]);
     if let Some(network) = network {
         let lease = until("it has a lease", || async { hypervisor.list_leases(network.network_uuid).await.unwrap().pop() }).await;
         println!("{lease:?}");
@@ -193,7 +201,7 @@ async fn main() {
     timed("remove volume", hypervisor.remove_volume(VOLUMES_POOL, "smoke.qcow2")).await;
     timed("remove volume again", hypervisor.remove_volume(VOLUMES_POOL, "smoke.qcow2")).await;
     timed("remove file", hypervisor.remove_volume(IMAGES_POOL, "base.raw")).await;
-    for pool in [IMAGES_POOL, VOLUMES_POOL, "hvnode-console"] {
+    for pool in [IMAGES_POOL, VOLUMES_POOL, CONSOLE_POOL] {
         assert_eq!(hypervisor.list_volumes(pool).await.unwrap(), Vec::<String>::new(), "{pool}");
     }
     println!("all as it should be; {:?}", hypervisor.figures());

@@ -1,11 +1,14 @@
 //! Prints what a libvirtd tells on its own: connection changes and events, each with the time since the start.
 //!
 //! `cargo run -p hvnode-libvirt --example watch -- URI [SECONDS]`. Beside each event about a domain stands what a new look at it finds.
+//! Every few seconds it takes a sample of all VMs and says how long that took: stop a QEMU or libvirtd and see who notices.
 #![allow(clippy::print_stdout, clippy::panic, reason = "a tool for developers")]
 
 use hvnode_core::port::{Hypervisor, HypervisorEvent};
 use hvnode_libvirt::{LibvirtConfig, LibvirtHypervisor, PoolDirectories};
 use std::time::{Duration, Instant};
+
+const SAMPLE_PERIOD: Duration = Duration::from_secs(4);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> hvnode_core::Result<()> {
@@ -15,7 +18,18 @@ async fn main() -> hvnode_core::Result<()> {
     let pools =
         PoolDirectories { images: "/nowhere/images".into(), volumes: "/nowhere/volumes".into(), console: "/nowhere/console".into() };
     let start = Instant::now();
-    let hypervisor = LibvirtHypervisor::start(LibvirtConfig::new(uri, pools))?;
+    let config = LibvirtConfig { call_deadline: SAMPLE_PERIOD, ..LibvirtConfig::new(uri, pools) };
+    let hypervisor = LibvirtHypervisor::start(config)?;
+    let sampled = hypervisor.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(SAMPLE_PERIOD).await;
+            let from = Instant::now();
+            let count = sampled.sample_all().await.map(|all| all.len());
+            let (now, took) = (start.elapsed().as_secs_f64(), from.elapsed().as_secs_f64() * 1e3);
+            println!("{now:>8.3} s  sample: {count:?} in {took:.1} ms; {:?}", sampled.figures());
+        }
+    });
     let Some(mut events) = hypervisor.take_events() else { return Ok(()) };
     let mut state = hypervisor.connection();
     let end = tokio::time::sleep(Duration::from_secs(seconds));

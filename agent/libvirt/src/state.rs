@@ -64,8 +64,9 @@ impl RawState {
             sys::VIR_DOMAIN_PAUSED_USER
             | sys::VIR_DOMAIN_PAUSED_DUMP
             | sys::VIR_DOMAIN_PAUSED_FROM_SNAPSHOT
-            | sys::VIR_DOMAIN_PAUSED_SNAPSHOT
-            | sys::VIR_DOMAIN_PAUSED_STARTING_UP => StateReason::PausedOutside,
+            | sys::VIR_DOMAIN_PAUSED_SNAPSHOT => StateReason::PausedOutside,
+            // QEMU exists and its processors have not been let go yet.
+            sys::VIR_DOMAIN_PAUSED_STARTING_UP => StateReason::Booted,
             sys::VIR_DOMAIN_PAUSED_MIGRATION | sys::VIR_DOMAIN_PAUSED_POSTCOPY | sys::VIR_DOMAIN_PAUSED_POSTCOPY_FAILED => {
                 StateReason::Migration
             }

@@ -69,7 +69,7 @@ pub(super) async fn run_connection(stream: Stream, peer: Peer, frame: Arc<Frame>
     })
     .await;
     if let Err(reason) = outcome {
-        tracing::debug!(client = peer.address, listener = frame.dialect(), reason, "connection cut off");
+        tracing::debug!(client = peer.address, listener = frame.name(), reason, "connection cut off");
     }
 }
 

@@ -40,7 +40,10 @@ impl Envelope {
                 Kind::Failed,
                 text!("nothing answers {path} there"; "该地址没有 {path} 接口"),
             )
-            .hint(text!("is that the node's native listener, and is the node as new as this hvctl?"; "请确认该地址是节点的 native 接口, 且节点版本不低于 hvctl"))),
+            .hint(text!(
+                "is that the node's native listener, and is the node as new as this hvctl?";
+                "请确认该地址是节点的 native 接口, 且节点版本不低于 hvctl"
+            ))),
             _ => Err(CliError::new(
                 Kind::Unreachable,
                 text!("the answer to {path} (HTTP {status}) is not a hvnode's"; "{path} 的应答 (HTTP {status}) 不是来自 hvnode"),

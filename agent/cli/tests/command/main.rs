@@ -45,10 +45,9 @@ fn job(status: &str) -> Reply {
 }
 
 fn failed_job() -> Reply {
-    success(
-        &json!({"job": {"job_uuid": JOB, "action": "start_vm", "resource_uuid": VM, "resource_name": "web", "status": "failed", "progress": 50,
-        "status_code": 13004, "message": "Vm start failed: no memory", "message_cn": "虚拟机启动失败: 内存不足", "stack": ["ip:127.0.0.1,pid:1"]}}),
-    )
+    success(&json!({"job": {"job_uuid": JOB, "action": "start_vm", "resource_uuid": VM, "resource_name": "web",
+        "status": "failed", "progress": 50,
+        "status_code": 13004, "message": "Vm start failed: no memory", "message_cn": "虚拟机启动失败: 内存不足", "stack": ["ip:127.0.0.1,pid:1"]}}))
 }
 
 /// A node whose VM starts in three looks.
@@ -402,4 +401,34 @@ fn a_console_is_followed_without_repeating_or_losing_lines() {
     });
     let done = run(&node, &["vm", "console-log", "web", "--follow", "--lines", "1"]);
     assert_eq!((done.code, done.stdout.as_str()), (1, "two\nthree\n"));
+}
+
+#[test]
+fn an_interrupted_console_is_no_failure() {
+    let node = Node::tcp(|request| match request.path.as_str() {
+        "/v1/vm/console/log" => success(&json!({"output": "one\n"})),
+        _ => named_vm(request),
+    });
+    let child = fake::spawn(&node, &["vm", "console-log", "web", "--follow"], Stdio::piped());
+    node.wait_until(|requests| requests.iter().filter(|r| r.path == "/v1/vm/console/log").count() > 1);
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice(), output.stderr.as_slice()), (Some(0), &b"one\n\n"[..], &b""[..]));
+}
+
+#[test]
+fn statistics_of_several_vms_are_one_request_and_one_table() {
+    let usage = |name: &str| json!({"vm_name": name, "cpu_statistics": [{"time": 1, "cpu_usage": 7.0}], "mem_statistics": []});
+    let node = Node::tcp(move |request| match request.path.as_str() {
+        "/v1/vm/statistics" => success(&json!({"total_count": 2, "list": [usage("web"), usage("db")]})),
+        "/v1/host/vm/statistics" => success(&json!({"total_count": 1, "list": [usage("web")]})),
+        _ => named_vm(request),
+    });
+    let done = run(&node, &["vm", "stats", "web", "db"]);
+    assert_eq!((done.code, done.stdout.lines().count()), (0, 3), "{}", done.stderr);
+    assert!(done.stdout.contains("7.0%") && !done.stdout.contains("NET IN"), "{}", done.stdout);
+    let asked = node.requests().into_iter().find(|r| r.path == "/v1/vm/statistics").unwrap();
+    assert_eq!(asked.query("vm_uuid").unwrap(), format!("{VM}%2C{VM_TWO}"));
+    assert_eq!(run(&node, &["vm", "stats"]).stdout.lines().count(), 2);
 }

@@ -34,8 +34,8 @@ impl Report {
         }
     }
 
-    fn range<T: PartialOrd + std::fmt::Display>(&mut self, key: &'static str, value: &T, least: T, most: T) {
-        self.unless(*value >= least && *value <= most, key, format!("must be from {least} to {most}, is {value}"));
+    fn range<T: PartialOrd + Copy + std::fmt::Display>(&mut self, key: &'static str, value: T, least: T, most: T) {
+        self.unless(value >= least && value <= most, key, format!("must be from {least} to {most}, is {value}"));
     }
 
     fn absolute(&mut self, key: &'static str, path: &Path) {
@@ -53,19 +53,19 @@ fn node(config: &Config, report: &mut Report) {
     report.unless(is_name, "node.name", "must be 1 to 128 letters, digits, spaces or _-.+@:()");
     report.absolute("node.state_dir", &node.state_dir);
     report.absolute("node.runtime_dir", &node.runtime_dir);
-    report.range("node.cpu_ratio", &node.cpu_ratio, 0.1, 1000.0);
-    report.range("node.memory_ratio", &node.memory_ratio, 0.1, 100.0);
+    report.range("node.cpu_ratio", node.cpu_ratio, 0.1, 1000.0);
+    report.range("node.memory_ratio", node.memory_ratio, 0.1, 100.0);
 }
 
 fn libvirt(config: &Config, report: &mut Report) {
     let libvirt = &config.libvirt;
     let is_uri = libvirt.uri.contains(':') && !libvirt.uri.chars().any(|c| c.is_whitespace() || c.is_control());
     report.unless(is_uri, "libvirt.uri", "must be a libvirt URI such as qemu:///system");
-    report.range("libvirt.connections", &libvirt.connections, 1, 32);
-    report.range("libvirt.change_threads", &libvirt.change_threads, 1, 128);
-    report.range("libvirt.read_threads", &libvirt.read_threads, 1, 128);
-    report.range("libvirt.call_timeout_seconds", &libvirt.call_timeout_seconds, 1, 3600);
-    report.range("libvirt.read_timeout_seconds", &libvirt.read_timeout_seconds, 1, 600);
+    report.range("libvirt.connections", libvirt.connections, 1, 32);
+    report.range("libvirt.change_threads", libvirt.change_threads, 1, 128);
+    report.range("libvirt.read_threads", libvirt.read_threads, 1, 128);
+    report.range("libvirt.call_timeout_seconds", libvirt.call_timeout_seconds, 1, 3600);
+    report.range("libvirt.read_timeout_seconds", libvirt.read_timeout_seconds, 1, 600);
     for bridge in &config.network.bridges {
         let is_name =
             (1..=15).contains(&bridge.len()) && bridge.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.'));
@@ -83,46 +83,52 @@ fn images(config: &Config, report: &mut Report) {
         report.absolute("images.allowed_folders", folder);
         report.unless(folder != Path::new("/"), "images.allowed_folders", "must not be \"/\": that allows every file of the host");
     }
-    report.range("images.size_max_bytes", &images.size_max_bytes, 1 << 20, 1 << 50);
-    report.range("images.connect_timeout_seconds", &images.connect_timeout_seconds, 1, 600);
-    report.range("images.idle_timeout_seconds", &images.idle_timeout_seconds, 1, 3600);
+    report.range("images.size_max_bytes", images.size_max_bytes, 1 << 20, 1 << 50);
+    report.range("images.virtual_size_max_bytes", images.virtual_size_max_bytes, 1 << 20, 1 << 60);
+    report.range("images.keep_free_bytes", images.keep_free_bytes, 0, 1 << 50);
+    report.range("images.transfers_max", images.transfers_max, 1, 256);
+    report.range("images.total_timeout_seconds", images.total_timeout_seconds, 1, 30 * 86_400);
+    report.absolute("images.qemu_img", &images.qemu_img);
+    report.absolute("images.prlimit", &images.prlimit);
+    report.range("images.connect_timeout_seconds", images.connect_timeout_seconds, 1, 600);
+    report.range("images.idle_timeout_seconds", images.idle_timeout_seconds, 1, 3600);
 }
 
 fn numbers(config: &Config, report: &mut Report) {
     let (vm, engine, auth, limits) = (&config.vm, &config.engine, &config.auth, &config.limits);
-    report.range("vm.stop_timeout_seconds", &vm.stop_timeout_seconds, 1, 3600);
-    report.range("vm.delete_grace_seconds", &vm.delete_grace_seconds, 0, 3600);
-    report.range("vm.reboot_timeout_seconds", &vm.reboot_timeout_seconds, 1, 3600);
-    report.range("vm.cpu_cores_max", &vm.cpu_cores_max, 1, 4096);
-    report.range("vm.memory_min_bytes", &vm.memory_min_bytes, 1 << 20, 1 << 40);
-    report.range("vm.disk_max_bytes", &vm.disk_max_bytes, 1 << 20, 1 << 60);
-    report.range("vm.volumes_max", &vm.volumes_max, 0, 200);
-    report.range("vm.nics_max", &vm.nics_max, 0, 64);
-    report.range("vm.vms_max", &vm.vms_max, 1, 100_000);
-    report.range("vm.images_max", &vm.images_max, 1, 100_000);
-    report.range("vm.specifications_max", &vm.specifications_max, 1, 100_000);
-    report.range("engine.jobs_open_max", &engine.jobs_open_max, 1, 100_000);
-    report.range("engine.disk_steps_max", &engine.disk_steps_max, 1, 256);
-    report.range("engine.start_steps_max", &engine.start_steps_max, 1, 256);
-    report.range("engine.relist_interval_seconds", &engine.relist_interval_seconds, 1, 86_400);
-    report.range("engine.network_interval_seconds", &engine.network_interval_seconds, 1, 3600);
-    report.range("engine.idempotency_hours", &engine.idempotency_hours, 1, 24 * 30);
-    report.range("engine.job_retention_days", &engine.job_retention_days, 1, 3650);
-    report.range("engine.operation_retention_days", &engine.operation_retention_days, 1, 3650);
-    report.range("engine.undo_patience_seconds", &engine.undo_patience_seconds, 0, 86_400);
-    report.range("engine.stop_timeout_seconds", &engine.stop_timeout_seconds, 0, 3600);
-    report.range("statistics.interval_seconds", &config.statistics.interval_seconds, 1, 3600);
-    report.range("auth.token_lifetime_seconds", &auth.token_lifetime_seconds, 60, 365 * 86_400);
-    report.range("auth.tokens_per_user_max", &auth.tokens_per_user_max, 1, 10_000);
-    report.range("auth.login_failures_max", &auth.login_failures_max, 1, 1000);
-    report.range("auth.login_lock_seconds", &auth.login_lock_seconds, 1, 86_400);
-    report.range("limits.body_max_bytes", &limits.body_max_bytes, 1 << 10, 64 << 20);
-    report.range("limits.body_timeout_seconds", &limits.body_timeout_seconds, 1, 3600);
-    report.range("limits.header_timeout_seconds", &limits.header_timeout_seconds, 1, 600);
-    report.range("limits.request_timeout_seconds", &limits.request_timeout_seconds, 1, 86_400);
-    report.range("limits.idle_timeout_seconds", &limits.idle_timeout_seconds, 1, 86_400);
-    report.range("limits.requests_max", &limits.requests_max, 1, 1_000_000);
-    report.range("limits.connections_max", &limits.connections_max, 1, 1_000_000);
+    report.range("vm.stop_timeout_seconds", vm.stop_timeout_seconds, 1, 3600);
+    report.range("vm.delete_grace_seconds", vm.delete_grace_seconds, 0, 3600);
+    report.range("vm.reboot_timeout_seconds", vm.reboot_timeout_seconds, 1, 3600);
+    report.range("vm.cpu_cores_max", vm.cpu_cores_max, 1, 4096);
+    report.range("vm.memory_min_bytes", vm.memory_min_bytes, 1 << 20, 1 << 40);
+    report.range("vm.disk_max_bytes", vm.disk_max_bytes, 1 << 20, 1 << 60);
+    report.range("vm.volumes_max", vm.volumes_max, 0, 200);
+    report.range("vm.nics_max", vm.nics_max, 0, 64);
+    report.range("vm.vms_max", vm.vms_max, 1, 100_000);
+    report.range("vm.images_max", vm.images_max, 1, 100_000);
+    report.range("vm.specifications_max", vm.specifications_max, 1, 100_000);
+    report.range("engine.jobs_open_max", engine.jobs_open_max, 1, 100_000);
+    report.range("engine.disk_steps_max", engine.disk_steps_max, 1, 256);
+    report.range("engine.start_steps_max", engine.start_steps_max, 1, 256);
+    report.range("engine.relist_interval_seconds", engine.relist_interval_seconds, 1, 86_400);
+    report.range("engine.network_interval_seconds", engine.network_interval_seconds, 1, 3600);
+    report.range("engine.idempotency_hours", engine.idempotency_hours, 1, 24 * 30);
+    report.range("engine.job_retention_days", engine.job_retention_days, 1, 3650);
+    report.range("engine.operation_retention_days", engine.operation_retention_days, 1, 3650);
+    report.range("engine.undo_patience_seconds", engine.undo_patience_seconds, 0, 86_400);
+    report.range("engine.stop_timeout_seconds", engine.stop_timeout_seconds, 0, 3600);
+    report.range("statistics.interval_seconds", config.statistics.interval_seconds, 1, 3600);
+    report.range("auth.token_lifetime_seconds", auth.token_lifetime_seconds, 60, 365 * 86_400);
+    report.range("auth.tokens_per_user_max", auth.tokens_per_user_max, 1, 10_000);
+    report.range("auth.login_failures_max", auth.login_failures_max, 1, 1000);
+    report.range("auth.login_lock_seconds", auth.login_lock_seconds, 1, 86_400);
+    report.range("limits.body_max_bytes", limits.body_max_bytes, 1 << 10, 64 << 20);
+    report.range("limits.body_timeout_seconds", limits.body_timeout_seconds, 1, 3600);
+    report.range("limits.header_timeout_seconds", limits.header_timeout_seconds, 1, 600);
+    report.range("limits.request_timeout_seconds", limits.request_timeout_seconds, 1, 86_400);
+    report.range("limits.idle_timeout_seconds", limits.idle_timeout_seconds, 1, 86_400);
+    report.range("limits.requests_max", limits.requests_max, 1, 1_000_000);
+    report.range("limits.connections_max", limits.connections_max, 1, 1_000_000);
 }
 
 fn listeners(config: &Config, report: &mut Report) {

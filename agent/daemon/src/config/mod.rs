@@ -138,10 +138,22 @@ section! {
         size_max_bytes: u64 = 256 << 30,
         /// May an URL lead to a loopback, private or link-local address?
         allow_private_addresses: bool = false,
+        /// Most bytes of the disk that an image describes.
+        virtual_size_max_bytes: u64 = 16 << 40,
+        /// Space that a transfer leaves free in the pool.
+        keep_free_bytes: u64 = 256 << 20,
+        /// Transfers at the same time.
+        transfers_max: usize = 4,
         /// Time to reach a server.
         connect_timeout_seconds: u64 = 15,
         /// Longest silence of a server.
         idle_timeout_seconds: u64 = 60,
+        /// Longest time for one image.
+        total_timeout_seconds: u64 = 6 * 3600,
+        /// The program that looks at untrusted images.
+        qemu_img: PathBuf = "/usr/bin/qemu-img".into(),
+        /// The program that puts it under limits.
+        prlimit: PathBuf = "/usr/bin/prlimit".into(),
     }
 }
 

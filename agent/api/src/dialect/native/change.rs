@@ -84,7 +84,7 @@ pub(super) async fn one<B: ChangeBody>(
         let waited = call.context.engine.wait_for_job(job.job_uuid, wait).await;
         waited.map_err(at!()).map_err(|error| Failure::of_job(error, job.job_uuid))?
     };
-    answer::<B>(call, object, &job)
+    answer::<B>(call, &object, &job)
 }
 
 fn prepare<B: ChangeBody>(call: &Call, object: &Map<String, Value>) -> Result<(ChangeRequest, Duration)> {
@@ -119,7 +119,7 @@ async fn submit(call: &Call, request: ChangeRequest, gate: Option<&Semaphore>) -
     Ok(accepted.job)
 }
 
-fn answer<B: ChangeBody>(call: &Call, object: Map<String, Value>, job: &Job) -> std::result::Result<Value, Failure> {
+fn answer<B: ChangeBody>(call: &Call, object: &Map<String, Value>, job: &Job) -> std::result::Result<Value, Failure> {
     let job_uuid = job.job_uuid;
     let error = match job.status {
         JobStatus::Succeeded | JobStatus::Queued | JobStatus::Running => None,
@@ -133,7 +133,7 @@ fn answer<B: ChangeBody>(call: &Call, object: Map<String, Value>, job: &Job) -> 
     let created = is_ended.then(|| B::created(&call.snapshot(), job.resource.uuid)).flatten().transpose()?;
     let mut data = match created {
         Some(view) => Map::from_iter([(B::RESOURCE.word.to_owned(), view)]),
-        None => redact::for_echo(&object),
+        None => redact::for_echo(object),
     };
     data.insert("job_uuid".into(), job_uuid.to_string().into());
     if !is_ended {

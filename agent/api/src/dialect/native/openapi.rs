@@ -78,7 +78,9 @@ fn schemas(routes: &[Route]) -> BTreeMap<String, RefOr<Schema>> {
         if let Reply::Object(kind) | Reply::Keyed(_, kind) | Reply::List(kind) | Reply::Created(_, kind) = route.reply {
             found.extend(named(kind));
         }
-        (route.request.collect)(&mut found);
+        for kind in [Some(route.request), route.common].into_iter().flatten() {
+            (kind.collect)(&mut found);
+        }
         if route.method == Method::Post && !matches!(route.reply, Reply::Never) {
             found.push(((route.request.name)().into_owned(), with_common(route)));
         }
@@ -127,7 +129,7 @@ fn path_item(route: &Route) -> Value {
 
 fn parameters(route: &Route) -> Value {
     let kinds = [Some(route.request), route.common].into_iter().flatten();
-    kinds.flat_map(|kind| query_parameters(kind)).collect()
+    kinds.flat_map(query_parameters).collect()
 }
 
 /// The fields of a query type as parameters.

@@ -42,7 +42,8 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "TEXT", requires = "kernel", conflicts_with_all = ["image", "iso"])]
     cmdline: Option<String>,
     /// Its cpu and memory, as a specification says
-    #[arg(long, alias = "spec", value_name = "SPECIFICATION", required_unless_present_all = ["cpus", "memory"], conflicts_with_all = ["cpus", "memory"])]
+    #[arg(long, alias = "spec", value_name = "SPECIFICATION", conflicts_with_all = ["cpus", "memory"])]
+    #[arg(required_unless_present_all = ["cpus", "memory"])]
     specification: Option<String>,
     /// Virtual processors
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..), requires = "memory")]

@@ -1,0 +1,25 @@
+# The commands of this repository. `make` alone lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help quickstart quickstart-stop devnode devnode-stop test lint
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
+
+quickstart: ## from a bare machine to a VM that boots, made through the API
+	@packaging/quickstart start
+
+quickstart-stop: ## end and remove what quickstart made
+	@packaging/quickstart stop
+
+devnode: ## a throw-away node to try things on (target/devnode/env says where)
+	@tests/devnode start
+
+devnode-stop: ## end and remove it
+	@tests/devnode stop
+
+test: ## everything that continuous integration runs
+	@tests/run-all
+
+lint: ## formatting, clippy, shellcheck, cargo-deny
+	@tests/lint
