@@ -17,6 +17,7 @@ node_start() {
     if [ ! -e "$dir/hvnode/etc/hvnode.toml" ]; then
         install -m 644 "$REPO/config/hvnode.toml" "$dir/hvnode/etc/hvnode.toml"
         mkdir -p "$dir/hvnode/state/import"
+        echo release >"$dir/build"
     fi
     if ! node_is_running; then
         [ -e "$dir/ports" ] || printf 'native 127.0.0.1:%s+\nmetrics 127.0.0.1:%s+\n' "$1" "$2" >"$dir/ports"
@@ -31,7 +32,9 @@ node_start_daemon() {
     dir=$(node_dir)
     node_is_running && return
     rm -f "$dir/hvnoded.pid"
-    install -m 755 "$CARGO_OUT/${HVNODE_BUILD:-release}"/{hvnoded,hvctl} "$dir/run/bin/"
+    if [ -n "${HVNODE_BUILD:-}" ]; then echo "$HVNODE_BUILD" >"$dir/build"; fi
+    install -m 755 "$CARGO_OUT/$(cat "$dir/build")"/{hvnoded,hvctl} "$dir/run/bin/"
+    : >"$dir/ports.new"
     mapfile -t sockets < <(tr ' ' = <"$dir/ports")
     # LISTEN_PID must be the daemon's pid as it sees it itself, which only the process inside knows.
     # shellcheck disable=SC2016 # expanded inside

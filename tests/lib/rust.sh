@@ -49,9 +49,11 @@ is_at_least() { # VERSION WANTED
     [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]
 }
 
-# build_programs PROFILE — hvnoded and hvctl; release or debug.
+# build_programs PROFILE — hvnoded and hvctl; release or debug. HVNODE_SKIP_BUILD=1 takes what was built before.
 build_programs() {
     local flags=()
+    if [ -n "${HVNODE_SKIP_BUILD:-}" ] && [ -x "$CARGO_OUT/$1/hvnoded" ]; then return; fi
+    need_cargo
     [ "$1" = debug ] || flags=(--release)
     (cd "$REPO" && as_builder cargo build --locked "${flags[@]}" -p hvnode-daemon -p hvctl)
 }

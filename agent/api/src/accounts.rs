@@ -95,7 +95,7 @@ impl Accounts {
     /// Takes over what the store holds.
     ///
     /// # Errors
-    /// `Internal` where password hashing does not work at all.
+    /// `StoreFailed` where two stored accounts have the same name.
     pub fn start(
         store: Arc<dyn Store>,
         accounts: Vec<Account>,
@@ -116,12 +116,19 @@ impl Accounts {
     ) -> Result<Arc<Self>> {
         let accounts: Vec<Arc<Account>> = accounts.into_iter().map(Arc::new).collect();
         let sessions = Sessions::new(tokens, |uuid| accounts.iter().find(|account| account.user_uuid == uuid).cloned());
+        let mut by_name = BTreeMap::new();
+        for account in accounts {
+            let name = account.user_name.clone();
+            if by_name.insert(name.clone(), account).is_some() {
+                return Err(fail!(StoreFailed, "two accounts are named {name:?}"; "存在两个名为 {name:?} 的账号"));
+            }
+        }
         Ok(Arc::new(Self {
             store,
             clock,
             config: ArcSwap::from_pointee(config),
-            hasher: PasswordHasherPool::new(params).map_err(at!())?,
-            accounts: RwLock::new(accounts.into_iter().map(|account| (account.user_name.clone(), account)).collect()),
+            hasher: PasswordHasherPool::new(params),
+            accounts: RwLock::new(by_name),
             sessions: RwLock::new(sessions),
             lock_out: Mutex::default(),
         }))

@@ -4,7 +4,7 @@
 
 use crate::body::{GuardedBody, drain, too_large};
 use crate::context::{FrameErrors, Peer, RequestId, ResultCode};
-use crate::health::{Health, is_health_path};
+use crate::health::{Health, health_path};
 use crate::metrics::{Metrics, RequestLabels};
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tower::{Layer, Service};
-use tracing::{Instrument, Level, Span};
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 /// Response (and accepted request) header with the request's identity.
@@ -137,39 +137,21 @@ impl Frame {
         let start = Instant::now();
         let request_id = request_id(request.headers());
         let method = request.method().clone();
-        let span = self.span(&request, &request_id, peer);
+        let health_path = health_path(request.uri().path());
+        let is_logged_at_info = self.parts.is_logged_at_info && health_path.is_none();
+        let span = request_span(&request, &request_id, peer, is_logged_at_info);
         request.extensions_mut().insert(peer.clone());
         request.extensions_mut().insert(RequestId(request_id.clone()));
         let mut response = self.answer(request, &request_id, is_surplus).instrument(span.clone()).await;
         if let Ok(value) = HeaderValue::from_str(&request_id) {
             response.headers_mut().insert(REQUEST_ID_HEADER, value);
         }
-        self.account(&span, &method, &response, start.elapsed());
+        let duration = start.elapsed();
+        let outcome = Outcome::of(&response, health_path);
+        let labels = RequestLabels { dialect: self.parts.dialect, route: outcome.route, method: &method, code: outcome.code };
+        self.parts.metrics.observe_request(labels, duration);
+        span.in_scope(|| outcome.log(is_logged_at_info, duration));
         response
-    }
-
-    fn span<B>(&self, request: &Request<B>, request_id: &str, peer: &Peer) -> Span {
-        let (method, path) = (request.method().as_str(), request.uri().path());
-        if self.parts.is_logged_at_info && !is_health_path(path) {
-            tracing::info_span!("request", request_id, method, path, client = peer.address)
-        } else {
-            tracing::debug_span!("request", request_id, method, path, client = peer.address)
-        }
-    }
-
-    fn account(&self, span: &Span, method: &http::Method, response: &Response, duration: Duration) {
-        let status = response.status().as_u16();
-        let code = response.extensions().get::<ResultCode>().map_or(u32::from(status), |code| code.0);
-        let route = response.extensions().get::<Route>();
-        let route = route.map_or(UNMATCHED, |route| route.0.as_ref().map_or(UNMATCHED, MatchedPath::as_str));
-        self.parts.metrics.observe_request(RequestLabels { dialect: self.parts.dialect, route, method, code }, duration);
-        let _entered = span.enter();
-        let duration_microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        if span.metadata().is_none_or(|metadata| *metadata.level() == Level::INFO) {
-            tracing::info!(status, code, duration_microseconds, "answered");
-        } else {
-            tracing::debug!(status, code, duration_microseconds, "answered");
-        }
     }
 
     async fn answer<B>(&self, request: Request<B>, request_id: &str, is_surplus: bool) -> Response
@@ -181,9 +163,8 @@ impl Frame {
             return response;
         }
         let limits = self.parts.limits.load_full();
-        let mut request = request.map(|body| {
-            if body.is_end_stream() { Body::empty() } else { Body::new(GuardedBody::new(body, limits.body_timeout)) }
-        });
+        let mut request =
+            request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(GuardedBody::new(body, limits.body_timeout)) });
         let _in_flight = InFlight::enter(&self.requests);
         if is_surplus || usize::try_from(self.requests.get()).is_ok_and(|number| number > limits.requests_max) {
             let error = fail!(TooManyRequests, "the node is at its limit, try again later"; "节点已达上限, 请稍后重试");
@@ -203,7 +184,8 @@ impl Frame {
             Ok(Ok(Ok(response))) => response,
             Ok(Err(_panic)) => {
                 self.parts.metrics.panicked(self.parts.dialect);
-                let error = fail!(Internal, "the request ended in a defect of the daemon, see its log"; "请求触发了守护进程缺陷, 请查看日志");
+                let error =
+                    fail!(Internal, "the request ended in a defect of the daemon, see its log"; "请求触发了守护进程缺陷, 请查看日志");
                 self.parts.errors.respond(&error, request_id)
             }
             Err(_elapsed) => {
@@ -225,6 +207,41 @@ impl Frame {
         let mut response = self.parts.errors.respond(error, request_id);
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         response
+    }
+}
+
+fn request_span<B>(request: &Request<B>, request_id: &str, peer: &Peer, is_logged_at_info: bool) -> Span {
+    let (method, path) = (request.method().as_str(), request.uri().path());
+    if is_logged_at_info {
+        tracing::info_span!("request", request_id, method, path, client = peer.address)
+    } else {
+        tracing::debug_span!("request", request_id, method, path, client = peer.address)
+    }
+}
+
+/// What is logged and counted of an answer.
+struct Outcome<'a> {
+    status: u16,
+    code: u32,
+    route: &'a str,
+}
+
+impl<'a> Outcome<'a> {
+    fn of(response: &'a Response, health_path: Option<&'static str>) -> Self {
+        let status = response.status().as_u16();
+        let code = response.extensions().get::<ResultCode>().map_or(u32::from(status), |code| code.0);
+        let matched = response.extensions().get::<Route>().and_then(|route| route.0.as_ref());
+        Self { status, code, route: health_path.or(matched.map(MatchedPath::as_str)).unwrap_or(UNMATCHED) }
+    }
+
+    fn log(&self, is_at_info: bool, duration: Duration) {
+        let (status, code) = (self.status, self.code);
+        let duration_microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        if is_at_info {
+            tracing::info!(status, code, duration_microseconds, "answered");
+        } else {
+            tracing::debug!(status, code, duration_microseconds, "answered");
+        }
     }
 }
 

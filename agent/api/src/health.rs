@@ -75,9 +75,7 @@ impl Health {
 
     /// The answer if `path` is one of the two health paths.
     pub fn answer(&self, method: &Method, path: &str) -> Option<Response> {
-        if !is_health_path(path) {
-            return None;
-        }
+        let path = health_path(path)?;
         if method != Method::GET && method != Method::HEAD {
             return Some((StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET, HEAD")], "only GET and HEAD\n").into_response());
         }
@@ -96,7 +94,7 @@ impl Health {
     }
 }
 
-/// True for `/healthz` and `/readyz`.
-pub(crate) fn is_health_path(path: &str) -> bool {
-    path == "/healthz" || path == "/readyz"
+/// The same path as a constant if it is `/healthz` or `/readyz`.
+pub(crate) fn health_path(path: &str) -> Option<&'static str> {
+    ["/healthz", "/readyz"].into_iter().find(|known| *known == path)
 }

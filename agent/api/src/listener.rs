@@ -156,7 +156,8 @@ impl Drop for Listener {
 /// `Internal` where the socket cannot be used.
 pub async fn serve(socket: BoundSocket, frame: Arc<Frame>, trust: Arc<PeerTrust>, stop: watch::Receiver<bool>) -> Result<()> {
     let shown = socket.describe();
-    let listener = Listener::new(socket).map_err(|error| fail!(Internal, "cannot listen on {shown}"; "无法监听 {shown}").caused_by(error))?;
+    let listener =
+        Listener::new(socket).map_err(|error| fail!(Internal, "cannot listen on {shown}"; "无法监听 {shown}").caused_by(error))?;
     let mut connections = JoinSet::new();
     let mut stopped = pin!(stopping(stop.clone()));
     loop {

@@ -47,7 +47,6 @@ pub struct Metrics {
     connections_refused: IntCounterVec,
     store_commits: IntCounterVec,
     store_commit_duration: HistogramVec,
-    log_ins: IntCounterVec,
     jobs_open: IntGauge,
     vms: IntGaugeVec,
     hypervisor_up: IntGauge,
@@ -85,7 +84,6 @@ impl Metrics {
             connections_refused: counter("hvnode_api_connections_refused_total", "Connections refused for their number.", &["dialect"])?,
             store_commits: counter("hvnode_store_commits_total", "Commits asked of the store.", &["durability", "outcome"])?,
             store_commit_duration: histogram("hvnode_store_commit_duration_seconds", "Time of a commit.", &["durability"])?,
-            log_ins: counter("hvnode_log_ins_total", "Log-in attempts.", &["dialect", "outcome"])?,
             jobs_open: IntGauge::new("hvnode_jobs_open", "Jobs that have not ended.")?,
             vms: gauges("hvnode_vms", "Virtual machines, unmanaged ones included.", &["status"])?,
             hypervisor_up: IntGauge::new("hvnode_hypervisor_up", "1 while libvirt answers.")?,
@@ -97,7 +95,7 @@ impl Metrics {
     }
 
     fn register(&self) -> prometheus::Result<()> {
-        let all: [Box<dyn prometheus::core::Collector>; 15] = [
+        let all: [Box<dyn prometheus::core::Collector>; 14] = [
             Box::new(self.uptime.clone()),
             Box::new(self.requests.clone()),
             Box::new(self.request_duration.clone()),
@@ -107,7 +105,6 @@ impl Metrics {
             Box::new(self.connections_refused.clone()),
             Box::new(self.store_commits.clone()),
             Box::new(self.store_commit_duration.clone()),
-            Box::new(self.log_ins.clone()),
             Box::new(self.jobs_open.clone()),
             Box::new(self.vms.clone()),
             Box::new(self.hypervisor_up.clone()),
@@ -129,11 +126,6 @@ impl Metrics {
     pub fn observe_commit(&self, durability: &str, is_success: bool, duration: Duration) {
         self.store_commits.with_label_values(&[durability, if is_success { "success" } else { "failure" }]).inc();
         self.store_commit_duration.with_label_values(&[durability]).observe(duration.as_secs_f64());
-    }
-
-    /// Counts a log-in attempt.
-    pub fn observe_log_in(&self, dialect: &str, is_success: bool) {
-        self.log_ins.with_label_values(&[dialect, if is_success { "success" } else { "failure" }]).inc();
     }
 
     pub(crate) fn panicked(&self, dialect: &str) {

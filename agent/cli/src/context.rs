@@ -2,7 +2,7 @@
 
 use crate::args::WaitArgs;
 use crate::client::{Answer, Body, Client, JobState};
-use crate::error::{CliError, Result};
+use crate::error::{CliError, Kind, Result};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::resolve::Target;
@@ -59,14 +59,9 @@ impl Outcome {
 impl Context {
     /// Carries one change through and gives how it ended. Says nothing on success unless it is not waited for.
     pub(crate) async fn carry(&mut self, change: Change, wait: &WaitArgs) -> Result<Outcome> {
-        let answer = self.client.submit(change.path, change.body).await?;
-        let Some(job_uuid) = job_uuid_of(&answer) else { return Ok(Outcome { answer, job: None }) };
-        if wait.no_wait {
-            return Ok(Outcome { answer, job: None });
-        }
-        let job = self.follow_one(&change.doing, &[job_uuid]).await?;
-        job.outcome()?;
-        Ok(Outcome { answer, job: Some(job) })
+        let started = self.start(change).await;
+        let mut pending: Vec<String> = started.job_uuid().into_iter().collect();
+        self.finish(started, &mut pending, wait).await
     }
 
     /// Carries one change through and reports it.
@@ -100,35 +95,31 @@ impl Context {
         }
         let mut submitted = Vec::new();
         for target in targets {
-            let started = match target {
-                Ok(target) => {
-                    let change = make(&target);
-                    let (name, doing, done) = (change.name, change.doing, change.done);
-                    let answer = self.client.submit(change.path, change.body).await;
-                    Started { name, doing, done, answer }
-                }
+            submitted.push(match target {
+                Ok(target) => self.start(make(&target)).await,
                 Err(error) => Started { name: String::new(), doing: Text::default(), done: Text::default(), answer: Err(error) },
-            };
-            submitted.push(started);
+            });
         }
-        let mut pending: Vec<String> = submitted.iter().filter_map(|s| s.answer.as_ref().ok().and_then(job_uuid_of)).collect();
+        let mut pending: Vec<String> = submitted.iter().filter_map(Started::job_uuid).collect();
         let mut results = Vec::new();
         let mut first_failure = None;
         for started in submitted {
             let (name, done) = (started.name.clone(), started.done.clone());
             match self.finish(started, &mut pending, wait).await {
                 Ok(outcome) => {
-                    results.push(json!({"status_code": 0, "data": serde_json::from_str::<Value>(&outcome.raw()).unwrap_or_default()}));
+                    let data = serde_json::from_str::<Value>(&outcome.raw()).unwrap_or_default();
+                    results.push(json!({"status_code": 0, "name": name, "data": data}));
                     if !self.out.is_json {
                         self.report(&outcome, wait, &done)?;
                     }
                 }
                 Err(error) => {
-                    let is_last = matches!(error.kind(), crate::error::Kind::Interrupted | crate::error::Kind::Timeout);
-                    results.push(json!({"status_code": error.code(), "message": error.text().en, "message_cn": error.text().cn}));
+                    let text = error.text();
+                    results.push(json!({"status_code": error.code(), "name": name, "message": text.en, "message_cn": text.cn}));
                     self.out.failure(&error, self.is_verbose);
+                    let is_end_of_patience = error.code().is_none() && error.kind() != Kind::Usage;
                     first_failure.get_or_insert(error);
-                    if is_last {
+                    if is_end_of_patience {
                         break;
                     }
                 }
@@ -137,14 +128,22 @@ impl Context {
         self.conclude(&results, first_failure)
     }
 
+    async fn start(&mut self, change: Change) -> Started {
+        let answer = self.client.submit(change.path, change.body).await;
+        Started { name: change.name, doing: change.doing, done: change.done, answer }
+    }
+
+    /// Follows a submitted change, whose job is the first of `pending` if it has one, and takes it from there.
     async fn finish(&mut self, started: Started, pending: &mut Vec<String>, wait: &WaitArgs) -> Result<Outcome> {
-        let answer = started.answer?;
-        if job_uuid_of(&answer).is_none() || wait.no_wait {
+        let job_uuid = started.job_uuid();
+        let answer = started.answer.map_err(|error| error.about(&started.name))?;
+        if job_uuid.is_none() || wait.no_wait {
             return Ok(Outcome { answer, job: None });
         }
-        let job = self.follow_one(&started.doing, pending).await?;
+        let followed = self.follow_one(&started.doing, pending).await;
         pending.remove(0);
-        job.outcome()?;
+        let job = followed?;
+        job.outcome().map_err(|error| error.about(&started.name))?;
         Ok(Outcome { answer, job: Some(job) })
     }
 
@@ -182,11 +181,18 @@ impl Context {
     }
 }
 
+/// A change that was submitted, or refused at once.
 struct Started {
     name: String,
     doing: Text,
     done: Text,
     answer: Result<Answer>,
+}
+
+impl Started {
+    fn job_uuid(&self) -> Option<String> {
+        self.answer.as_ref().ok().and_then(job_uuid_of)
+    }
 }
 
 /// The job an answer names.

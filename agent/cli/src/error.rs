@@ -98,7 +98,15 @@ impl CliError {
 
     /// A failure the node reports, with the step that most often helps.
     pub(crate) fn from_node(code: u32, text: Text, stack: Vec<String>) -> Self {
-        Self(Box::new(Inner { kind: Kind::of_status_code(code), code: Some(code), text, hint: hint_for(code), stack, subject: None, is_told: false }))
+        Self(Box::new(Inner {
+            kind: Kind::of_status_code(code),
+            code: Some(code),
+            text,
+            hint: hint_for(code),
+            stack,
+            subject: None,
+            is_told: false,
+        }))
     }
 
     /// With advice.

@@ -1,4 +1,4 @@
-//! Which machines may be talked to: the guard against reaching through this host into networks that are the caller's business not.
+//! Which machines may be talked to: a guard against callers who reach through this host into networks they have no business in.
 //!
 //! A host written as an address is checked where it is written, a name is checked after it was resolved, and both again on every redirect.
 //! The address that was checked is the one that is connected to, so a name cannot change its mind in between.

@@ -36,6 +36,14 @@ fn must_be_off(domain: &Domain) -> Result<()> {
     Ok(())
 }
 
+fn must_be_on(domain: &Domain) -> Result<RawState> {
+    let state = state_of(domain)?;
+    if state.is_active() {
+        return Ok(state);
+    }
+    Err(fail!(VmStateNotAllowed, "it is off; start it first"; "虚拟机未开机,请先开机"))
+}
+
 /// Defines the domain, or redefines it where it is off.
 ///
 /// # Errors
@@ -210,7 +218,7 @@ pub(crate) fn reset(connect: &Connect, vm_uuid: Uuid) -> Result<()> {
 /// `VmNotExist`, `VmStateNotAllowed` if it is off, `VmPauseFailed`.
 pub(crate) fn ensure_paused(connect: &Connect, vm_uuid: Uuid) -> Result<()> {
     let domain = existing(connect, vm_uuid)?;
-    match state_of(&domain)?.state {
+    match must_be_on(&domain)?.state {
         sys::VIR_DOMAIN_PAUSED => Ok(()),
         _ => domain.suspend().map(drop).map_err(refused!(VmPauseFailed)),
     }
@@ -222,7 +230,7 @@ pub(crate) fn ensure_paused(connect: &Connect, vm_uuid: Uuid) -> Result<()> {
 /// `VmNotExist`, `VmStateNotAllowed` if it is off, `VmResumeFailed`.
 pub(crate) fn ensure_resumed(connect: &Connect, vm_uuid: Uuid) -> Result<()> {
     let domain = existing(connect, vm_uuid)?;
-    match state_of(&domain)?.state {
+    match must_be_on(&domain)?.state {
         sys::VIR_DOMAIN_RUNNING | sys::VIR_DOMAIN_BLOCKED => Ok(()),
         sys::VIR_DOMAIN_PMSUSPENDED => domain.pm_wakeup(0).map_err(refused!(VmResumeFailed)),
         _ => domain.resume().map(drop).map_err(refused!(VmResumeFailed)),

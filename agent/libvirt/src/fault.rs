@@ -29,12 +29,14 @@ pub(crate) fn translate(place: Place, fallback: ErrorCode, error: Error) -> Agen
             format!("another operation of libvirt holds it (libvirt error {number})"),
             format!("正被 libvirt 的另一操作占用(libvirt 错误 {number})"),
         ),
-        _ => Detail::both(
-            format!("libvirt refused with error {number}; its own words are in the log"),
-            format!("libvirt 拒绝,错误码 {number},详见日志"),
-        ),
+        _ => {
+            tracing::warn!(number, code = ?code, words = error.message(), "libvirt refused");
+            Detail::both(
+                format!("libvirt refused with error {number}; its own words are in the log"),
+                format!("libvirt 拒绝,错误码 {number},详见日志"),
+            )
+        }
     };
-    tracing::debug!(number, fallback = ?fallback, code = ?code, words = error.message(), "libvirt error");
     AgentError::at(place, code, detail).caused_by(error)
 }
 

@@ -1,4 +1,5 @@
 //! The adapter on libvirt's own mock driver: what needs a real connection and its events, but no QEMU.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use hvnode_core::ErrorCode;
 use hvnode_core::model::{PowerState, StateReason};
@@ -6,7 +7,7 @@ use hvnode_core::port::{ConnectionState, Hypervisor, HypervisorEvent, IMAGES_POO
 use hvnode_libvirt::{LibvirtConfig, LibvirtHypervisor, PoolDirectories, VirtPreference};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, MutexGuard, mpsc};
 use tokio::time::timeout;
 use uuid::Uuid;
 use virt::connect::Connect;
@@ -18,12 +19,22 @@ fn config(uri: &str) -> LibvirtConfig {
     LibvirtConfig { virt_type: VirtPreference::Qemu, bridges: vec!["br-none".into()], ..LibvirtConfig::new(uri, pools) }
 }
 
-async fn connected() -> (Arc<LibvirtHypervisor>, mpsc::Receiver<HypervisorEvent>) {
+/// The mock has one state per process; a test has it alone where the runner has one process for all.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+struct Connected {
+    hypervisor: Arc<LibvirtHypervisor>,
+    events: mpsc::Receiver<HypervisorEvent>,
+    _alone: MutexGuard<'static, ()>,
+}
+
+async fn connected() -> Connected {
+    let alone = ALONE.lock().await;
     let hypervisor = LibvirtHypervisor::start(config("test:///default")).unwrap();
     let events = hypervisor.take_events().unwrap();
     let mut state = hypervisor.connection();
     timeout(PATIENCE, state.wait_for(|state| *state == ConnectionState::Up)).await.unwrap().unwrap();
-    (hypervisor, events)
+    Connected { hypervisor, events, _alone: alone }
 }
 
 async fn until(events: &mut mpsc::Receiver<HypervisorEvent>, wanted: HypervisorEvent) {
@@ -36,7 +47,7 @@ fn uuid_of(name: &str) -> Uuid {
 
 #[tokio::test]
 async fn a_connection_is_told_and_its_domains_are_listed() {
-    let (hypervisor, mut events) = connected().await;
+    let Connected { hypervisor, mut events, _alone } = connected().await;
     until(&mut events, HypervisorEvent::Connected).await;
     let all = hypervisor.list_domains().await.unwrap();
     assert_eq!(all.len(), 1);
@@ -50,18 +61,19 @@ async fn a_connection_is_told_and_its_domains_are_listed() {
 
 #[tokio::test]
 async fn what_happens_to_a_domain_outside_comes_as_an_event_and_is_seen() {
-    let (hypervisor, mut events) = connected().await;
+    let Connected { hypervisor, mut events, _alone } = connected().await;
     until(&mut events, HypervisorEvent::Connected).await;
     let uuid = uuid_of("test");
     Connect::open(Some("test:///default")).unwrap().lookup_domain_by_uuid(uuid).unwrap().suspend().unwrap();
     until(&mut events, HypervisorEvent::DomainChanged(uuid)).await;
     let seen = hypervisor.observe(uuid).await.unwrap().unwrap();
     assert_eq!((seen.power, seen.reason), (PowerState::Paused, StateReason::PausedOutside));
+    hypervisor.ensure_resumed(uuid).await.unwrap();
 }
 
 #[tokio::test]
 async fn changes_done_twice_are_done_once() {
-    let (hypervisor, _events) = connected().await;
+    let Connected { hypervisor, _alone, .. } = connected().await;
     let uuid = uuid_of("test");
     for _ in 0..2 {
         hypervisor.ensure_paused(uuid).await.unwrap();
@@ -82,7 +94,7 @@ async fn changes_done_twice_are_done_once() {
 
 #[tokio::test]
 async fn a_vm_that_is_not_there_can_be_destroyed_but_not_started() {
-    let (hypervisor, _events) = connected().await;
+    let Connected { hypervisor, _alone, .. } = connected().await;
     let nobody = Uuid::from_u128(1);
     hypervisor.ensure_destroyed(nobody).await.unwrap();
     for result in [hypervisor.ensure_started(nobody).await, hypervisor.request_shutdown(nobody).await, hypervisor.reset(nobody).await] {
@@ -92,7 +104,7 @@ async fn a_vm_that_is_not_there_can_be_destroyed_but_not_started() {
 
 #[tokio::test]
 async fn networks_are_listed_with_the_bridges_of_the_configuration() {
-    let (hypervisor, _events) = connected().await;
+    let Connected { hypervisor, _alone, .. } = connected().await;
     let networks = hypervisor.list_networks().await.unwrap();
     let summary: Vec<_> =
         networks.iter().map(|network| (network.network_name.as_str(), network.is_active, network.is_host_bridge)).collect();
@@ -102,7 +114,7 @@ async fn networks_are_listed_with_the_bridges_of_the_configuration() {
 
 #[tokio::test]
 async fn pools_are_made_once_and_files_in_them_are_checked() {
-    let (hypervisor, _events) = connected().await;
+    let Connected { hypervisor, _alone, .. } = connected().await;
     for _ in 0..2 {
         hypervisor.ensure_pools().await.unwrap();
     }

@@ -2,7 +2,7 @@
 //!
 //! One file, WAL mode. A single writer thread gathers every commit that waits into one transaction and so one disk flush; each commit
 //! is a savepoint in it, so that a bad one spoils no other. Two reader threads answer lists and look-ups. Objects are JSON documents
-//! beside the few columns that lists filter and sort by. Only adapters of this crate know SQL.
+//! beside the few columns that lists filter and sort by. No other crate knows SQL.
 
 mod encode;
 mod error;

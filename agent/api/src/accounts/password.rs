@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hvnode_core::{Result, fail};
 use sha2::{Digest, Sha256, Sha512};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::Semaphore;
 
 /// Hashes computed at the same time. Each takes 19 MiB and a processor for some tens of milliseconds.
@@ -20,15 +21,16 @@ pub(super) struct PasswordHasherPool {
     admitted: Semaphore,
     running: Semaphore,
     params: Params,
-    /// Checked in place of the hash of a user that does not exist, so that both take the same time.
-    decoy: String,
+    /// Checked in place of the hash of a user that does not exist, so that both take the same time. Made when first needed: a start
+    /// does not wait for it.
+    decoy: Arc<OnceLock<String>>,
 }
 
 impl PasswordHasherPool {
-    /// A pool hashing with `params`; makes its decoy hash at once.
-    pub(super) fn new(params: Params) -> Result<Self> {
-        let decoy = hash_now(&params, &random_text(16))?;
-        Ok(Self { admitted: Semaphore::new(HASHES_AT_ONCE + HASHES_WAITING), running: Semaphore::new(HASHES_AT_ONCE), params, decoy })
+    /// A pool hashing with `params`.
+    pub(super) fn new(params: Params) -> Self {
+        let admitted = Semaphore::new(HASHES_AT_ONCE + HASHES_WAITING);
+        Self { admitted, running: Semaphore::new(HASHES_AT_ONCE), params, decoy: Arc::default() }
     }
 
     /// The PHC string for a plain password.
@@ -39,10 +41,22 @@ impl PasswordHasherPool {
 
     /// Is `password` the one that `stored` was made from? Without a stored hash it takes as long and says no.
     pub(super) async fn verify(&self, password: &str, stored: Option<&str>) -> Result<bool> {
-        let is_known = stored.is_some();
-        let (stored, password) = (stored.unwrap_or(&self.decoy).to_owned(), password.to_owned());
-        let is_match = self.run(move || verify_now(&stored, &password)).await??;
-        Ok(is_match && is_known)
+        let (stored, password) = (stored.map(str::to_owned), password.to_owned());
+        let (params, decoy) = (self.params.clone(), self.decoy.clone());
+        self.run(move || match stored {
+            Some(stored) => verify_now(&stored, &password),
+            None => {
+                let decoy = match decoy.get() {
+                    Some(made) => made,
+                    None => {
+                        let made = hash_now(&params, &random_text(16))?;
+                        decoy.get_or_init(|| made)
+                    }
+                };
+                verify_now(decoy, &password).map(|_| false)
+            }
+        })
+        .await?
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
@@ -103,7 +117,7 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    pub(crate) fn quick() -> Params {
+    fn quick() -> Params {
         Params::new(8, 1, 1, None).unwrap()
     }
 
@@ -114,7 +128,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hash_matches_its_password_only_and_no_hash_matches_nothing() {
-        let pool = PasswordHasherPool::new(quick()).unwrap();
+        let pool = PasswordHasherPool::new(quick());
         let hash = pool.hash("right").await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$"));
         assert!(pool.verify("right", Some(&hash)).await.unwrap());
@@ -125,7 +139,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_unreadable_hash_is_an_error_and_not_a_refusal() {
-        let pool = PasswordHasherPool::new(quick()).unwrap();
+        let pool = PasswordHasherPool::new(quick());
         assert!(pool.verify("x", Some("not a hash")).await.is_err());
     }
 

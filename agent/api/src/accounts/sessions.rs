@@ -67,8 +67,7 @@ impl Sessions {
 
     /// Forgets what expired before `before`.
     pub(super) fn prune(&mut self, before: Timestamp) -> usize {
-        let gone: Vec<String> =
-            self.by_hash.iter().filter(|(_, s)| s.record.expire_time < before).map(|(hash, _)| hash.clone()).collect();
+        let gone: Vec<String> = self.by_hash.iter().filter(|(_, s)| s.record.expire_time < before).map(|(hash, _)| hash.clone()).collect();
         for hash in &gone {
             self.remove(hash);
         }

@@ -16,7 +16,10 @@ fn router() -> Router {
         .route("/v1/vm/{name}", get(|| async { "fine" }))
         .route("/panic", get(|| async { panic!("a defect") as &'static str }))
         .route("/never", get(std::future::pending::<&'static str>))
-        .route("/who", get(|Extension(id): Extension<RequestId>, Extension(peer): Extension<Peer>| async move { id.0 + " " + &peer.address }))
+        .route(
+            "/who",
+            get(|Extension(id): Extension<RequestId>, Extension(peer): Extension<Peer>| async move { id.0 + " " + &peer.address }),
+        )
         .route("/echo", post(|body: Body| async move { read_body(body, 1 << 30).await.map(|b| b.len().to_string()).unwrap_or_default() }))
 }
 
@@ -43,7 +46,9 @@ async fn a_request_gets_an_identity_that_stands_in_the_answer() {
 #[tokio::test]
 async fn a_harmless_identity_of_the_client_is_kept_and_any_other_replaced() {
     let frame = frame(router(), FrameLimits::default());
-    for (sent, is_kept) in [("req-1_2.3", true), ("", false), ("a b", false), ("a\tb", false), (&"x".repeat(64), true), (&"x".repeat(65), false)] {
+    for (sent, is_kept) in
+        [("req-1_2.3", true), ("", false), ("a b", false), ("a\tb", false), (&"x".repeat(64), true), (&"x".repeat(65), false)]
+    {
         let request = Request::builder().uri("/who").header(REQUEST_ID_HEADER, sent).body(Body::empty()).unwrap();
         let (_, headers, _) = ask(&frame, request).await;
         assert_eq!(headers[REQUEST_ID_HEADER] == sent, is_kept, "{sent:?}");
@@ -114,7 +119,7 @@ async fn requests_are_counted_by_template_and_result_code_and_never_by_path() {
         r#"hvnode_api_requests_total{code="200",dialect="native",method="GET",route="/v1/vm/{name}"} 2"#,
         r#"hvnode_api_requests_total{code="404",dialect="native",method="GET",route="unmatched"} 2"#,
         r#"hvnode_api_requests_total{code="10000",dialect="native",method="GET",route="unmatched"} 1"#,
-        r#"hvnode_api_requests_total{code="503",dialect="native",method="GET",route="unmatched"} 1"#,
+        r#"hvnode_api_requests_total{code="503",dialect="native",method="GET",route="/readyz"} 1"#,
         r#"hvnode_api_requests_in_flight{dialect="native"} 0"#,
         r#"hvnode_vms{status="running"} 0"#,
         r#"hvnode_hypervisor_up 0"#,

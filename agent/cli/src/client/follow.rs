@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// First pause between two looks; it grows to [`PAUSE_MAX`], so that short changes feel instant and long ones cost nothing.
-const PAUSE_MIN: Duration = Duration::from_millis(40);
+const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How long a node may be away while a job is followed. Jobs outlive a restart of the node.
 const ABSENCE_MAX: Duration = Duration::from_secs(120);

@@ -3,7 +3,7 @@
 use super::usage::{self, UsageArgs};
 use crate::context::Context;
 use crate::error::Result;
-use crate::text;
+use crate::units::format_size;
 use crate::view::{self, dash, size};
 use clap::Subcommand;
 use serde_json::Value;
@@ -33,9 +33,7 @@ async fn show(context: &mut Context) -> Result<()> {
     let host = &answer.value["host"];
     let language = context.out.language;
     let text = |key: &str| view::text(host, key);
-    let emulated = text("emulation_reason");
-    let cpu =
-        format!("{} ({} sockets, {} cores, {} threads)", text("cpu_model"), text("cpu_sockets"), text("cpu_cores"), text("cpu_threads"));
+    let cpu = format!("{}, {} threads on {} cores", text("cpu_model"), dash(text("cpu_threads")), dash(text("cpu_cores")));
     let vms = format!("{}, {} running", dash(text("vm_count")), dash(text("vm_running_count")));
     context.out.fields(&[
         ("Name", text("host_name").into()),
@@ -45,40 +43,45 @@ async fn show(context: &mut Context) -> Result<()> {
         ("Address", text("ip_address").into()),
         ("VMs", vms.into()),
         ("Cpu", cpu.into()),
-        ("Cpu given out", share(host, "used_cpu_cores", "cpu_threads", "cpu_ratio", |n| n.to_string()).into()),
-        ("Memory", size(host, "memory_size").into()),
-        ("Memory given out", share(host, "used_memory_size", "memory_size", "memory_ratio", crate::units::format_size).into()),
-        ("Memory available", size(host, "available_memory_size").into()),
+        ("Cpu given out", given_out(host).into()),
+        ("Memory", part(host, "available_memory_size", "memory_size").into()),
         ("Memory kept back", size(host, "reserved_memory_size").into()),
-        ("Storage", storage(host).into()),
+        ("Memory for VMs", overcommitment(host).into()),
+        ("Storage", part(host, "available_storage_size", "storage_size").into()),
         ("Architecture", text("architecture").into()),
         ("Hypervisor", format!("{} {}, libvirt {}", text("hypervisor_type"), text("hypervisor_version"), text("libvirt_version")).into()),
         ("Runs guests with", text("virtualization_type").into()),
-        ("Emulated because", emulated.into()),
+        ("Emulated because", text("emulation_reason").into()),
         ("Kernel", text("kernel_version").into()),
         ("Booted", view::time(host, "boot_time", language).into()),
     ])
 }
 
-/// `3 of 8, 2 times overcommitted at most`.
-fn share(host: &Value, used: &str, all: &str, ratio: &str, format: impl Fn(u64) -> String) -> String {
-    match (host[used].as_u64(), host[all].as_u64()) {
-        (Some(used), Some(all)) => match host[ratio].as_f64() {
-            Some(ratio) if (ratio - 1.0).abs() > 0.001 => format!("{} of {} (up to {ratio} times that)", format(used), format(all)),
-            _ => format!("{} of {}", format(used), format(all)),
-        },
+/// `3 of 128 (8 for each thread)`.
+fn given_out(host: &Value) -> String {
+    match (host["used_cpu_cores"].as_u64(), host["cpu_threads"].as_u64(), host["cpu_ratio"].as_f64()) {
+        (Some(used), Some(threads), Some(ratio)) => {
+            // ratios are small numbers of the operator's choice
+            format!("{used} of {} ({ratio} for each thread)", (threads as f64 * ratio) as u64)
+        }
         _ => String::new(),
     }
 }
 
-fn storage(host: &Value) -> String {
-    let (all, left) = (size(host, "storage_size"), host["available_storage_size"].as_u64().map(crate::units::format_size));
-    match left {
-        Some(left) if !all.is_empty() => {
-            let words = text!("{left} free of {all}"; "{left} 可用, 共 {all}");
-            words.en
-        }
-        _ => all,
+/// `22.4 GiB free of 23.5 GiB`; only the whole where the free part is not known.
+fn part(host: &Value, free: &str, all: &str) -> String {
+    match (host[free].as_u64(), size(host, all)) {
+        (_, all) if all.is_empty() => all,
+        (Some(free), all) => format!("{} free of {all}", format_size(free)),
+        (None, all) => all,
+    }
+}
+
+/// What VMs may be promised, if it is not just what there is.
+fn overcommitment(host: &Value) -> String {
+    match host["memory_ratio"].as_f64() {
+        Some(ratio) if (ratio - 1.0).abs() > 0.001 => format!("up to {ratio} times what there is"),
+        _ => String::new(),
     }
 }
 
@@ -88,16 +91,19 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_is_given_out_names_the_overcommitment_only_if_there_is_one() {
-        let host = json!({"used": 3, "all": 8, "one": 1.0, "two": 2.5});
-        assert_eq!(share(&host, "used", "all", "one", |n| n.to_string()), "3 of 8");
-        assert_eq!(share(&host, "used", "all", "two", |n| n.to_string()), "3 of 8 (up to 2.5 times that)");
-        assert_eq!(share(&host, "used", "none", "two", |n| n.to_string()), "");
+    fn processors_given_out_are_told_against_what_may_be_given_out() {
+        let host = json!({"used_cpu_cores": 3, "cpu_threads": 8, "cpu_ratio": 2.5});
+        assert_eq!(given_out(&host), "3 of 20 (2.5 for each thread)");
+        assert_eq!(given_out(&json!({"used_cpu_cores": 3})), "");
     }
 
     #[test]
-    fn storage_says_what_is_free() {
-        assert_eq!(storage(&json!({"storage_size": 10_u64 << 30, "available_storage_size": 4_u64 << 30})), "4 GiB free of 10 GiB");
-        assert_eq!(storage(&json!({})), "");
+    fn what_is_not_known_is_left_out() {
+        let host = json!({"all": 10_u64 << 30, "free": 4_u64 << 30, "memory_ratio": 1.0});
+        assert_eq!(part(&host, "free", "all"), "4 GiB free of 10 GiB");
+        assert_eq!(part(&host, "none", "all"), "10 GiB");
+        assert_eq!(part(&host, "free", "none"), "");
+        assert_eq!(overcommitment(&host), "");
+        assert_eq!(overcommitment(&json!({"memory_ratio": 1.5})), "up to 1.5 times what there is");
     }
 }

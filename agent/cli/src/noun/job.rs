@@ -165,7 +165,8 @@ async fn cancel(context: &mut Context, jobs: &[Uuid]) -> Result<()> {
             Ok(_) => context.out.say(&text!("{job}: asked to stop"; "{job}: 已请求取消"))?,
             Err(error) if error.code().is_none() => return Err(error),
             Err(error) => {
-                context.out.failure(Some(&job.to_string()), &error, context.is_verbose);
+                let error = error.about(&job.to_string());
+                context.out.failure(&error, context.is_verbose);
                 first_failure.get_or_insert(error);
             }
         }
@@ -180,7 +181,8 @@ async fn wait(context: &mut Context, jobs: &[Uuid]) -> Result<()> {
         let job = match context.follow_one(&text!("{uuid}"; "{uuid}"), &pending).await {
             Ok(job) => job,
             Err(error) if error.code().is_some() && error.kind() == Kind::Failed => {
-                context.out.failure(Some(&uuid), &error, context.is_verbose);
+                let error = error.about(&uuid);
+                context.out.failure(&error, context.is_verbose);
                 first_failure.get_or_insert(error);
                 pending.remove(0);
                 continue;
@@ -208,7 +210,8 @@ fn told(context: &Context, uuid: &str, job: &JobState) -> Result<()> {
         Ok(()) if context.out.is_json => Ok(()),
         Ok(()) => context.out.say(&text!("{uuid}: {action} {about}: succeeded"; "{uuid}: {action} {about}: 已成功")),
         Err(error) => {
-            context.out.failure(Some(&format!("{uuid}: {action} {about}")), &error, context.is_verbose);
+            let error = error.about(&format!("{uuid}: {action} {about}"));
+            context.out.failure(&error, context.is_verbose);
             Err(error)
         }
     }

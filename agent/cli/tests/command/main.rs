@@ -181,9 +181,9 @@ fn a_failed_job_tells_why_in_the_chosen_language_and_exits_1() {
         _ => named_vm(request),
     });
     let english = run(&node, &["vm", "start", "web"]);
-    assert_eq!((english.code, english.stderr.as_str()), (1, "hvctl: Vm start failed: no memory [13004]\n"));
+    assert_eq!((english.code, english.stderr.as_str()), (1, "hvctl: web: Vm start failed: no memory [13004]\n"));
     let chinese = run(&node, &["vm", "start", "web", "--language", "cn", "--verbose"]);
-    assert_eq!(chinese.stderr, "hvctl: 虚拟机启动失败: 内存不足 [13004]\n  at ip:127.0.0.1,pid:1\n");
+    assert_eq!(chinese.stderr, "hvctl: web: 虚拟机启动失败: 内存不足 [13004]\n  at ip:127.0.0.1,pid:1\n");
 }
 
 #[test]

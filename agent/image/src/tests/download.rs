@@ -7,6 +7,7 @@ use hvnode_core::ErrorCode;
 use hvnode_core::port::ImageTransfer;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt;
 
 const TAG: &str = "\"one\"";
 
@@ -182,6 +183,23 @@ async fn a_server_that_is_not_there_is_named_as_the_problem_and_the_url_is_not()
 }
 
 #[tokio::test]
+async fn a_server_that_does_not_speak_tls_is_not_asked_again() {
+    let bench = Bench::new();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let connections = tokio::spawn(async move {
+        let mut streams = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            stream.write_all(b"220 no TLS here\r\n").await.unwrap();
+            streams.push(stream);
+        }
+    });
+    let error = bench.fetch_error(&format!("https://127.0.0.1:{port}/image")).await;
+    connections.abort();
+    assert!(error.message().contains("no trusted TLS connection"), "{}", error.chain());
+}
+
+#[tokio::test]
 async fn redirects_are_followed_to_servers_only_and_not_for_ever() {
     let bench = Bench::new();
     let to = |place: &'static str| {
@@ -191,7 +209,7 @@ async fn redirects_are_followed_to_servers_only_and_not_for_ever() {
         }
     };
     let refused =
-        [("file:///etc/passwd", "redirects to where"), ("ftp://host/a", "redirects to where"), ("/image", "more than 5 redirects")];
+        [("file:///etc/passwd", "redirects to where"), ("ftp://host/a", "redirected to ftp:"), ("/image", "more than 5 redirects")];
     for (place, words) in refused {
         let server = Server::start(to(place)).await;
         let error = bench.fetch_error(&server.url()).await;

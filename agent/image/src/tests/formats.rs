@@ -138,7 +138,7 @@ async fn damaged_hostile_and_encrypted_qcow2_files_are_refused() {
         ("entries", "cut short"),
         ("end", "cut short"),
         ("refcounts", "qemu-img refuses"),
-        ("short", "header is damaged"),
+        ("short", "cut short"),
     ] {
         bench.refused(name, ImageFormat::Qcow2, words).await;
     }
@@ -201,22 +201,25 @@ fn impostor(bench: &mut Bench, script: &str) {
 
 #[tokio::test]
 async fn a_program_that_hangs_spins_floods_or_swells_is_stopped() {
-    for script in
-        ["while :; do :; done", "exec sleep 600", "exec cat /dev/zero", "exec tail /dev/zero", "echo x > /tmp/hvnode-must-not-exist"]
-    {
+    for script in ["while :; do :; done", "exec sleep 600", "exec cat /dev/zero", "exec tail /dev/zero"] {
         let mut bench = Bench::new();
         bench.config.qemu_img_cpu_seconds = 1;
         bench.config.qemu_img_memory_bytes = 64 << 20;
-        bench.config.qemu_img_timeout = Duration::from_secs(4);
+        bench.config.qemu_img_timeout = Duration::from_secs(2);
         impostor(&mut bench, script);
         let started = Instant::now();
         assert_eq!(bench.refusal("raw", ImageFormat::Raw).await.code(), ErrorCode::ImageFormatInvalid, "{script}");
         assert!(started.elapsed() < Duration::from_secs(30), "{script}");
     }
-    let written = Path::new("/tmp/hvnode-must-not-exist");
-    let bytes = written.metadata().map_or(0, |metadata| metadata.len());
-    let _ = std::fs::remove_file(written);
-    assert_eq!(bytes, 0);
+}
+
+#[tokio::test]
+async fn a_program_that_writes_to_files_is_stopped() {
+    let mut bench = Bench::new();
+    let written = bench.path("elsewhere/written");
+    impostor(&mut bench, &format!("echo x > '{}'", written.display()));
+    assert_eq!(bench.refusal("raw", ImageFormat::Raw).await.code(), ErrorCode::ImageFormatInvalid);
+    assert_eq!(written.metadata().unwrap().len(), 0);
 }
 
 #[tokio::test]

@@ -2,9 +2,7 @@
 //!
 //! `field` is the path as the caller knows it (`interfaces[0].mac_address`); no error repeats the value.
 
-use hvnode_core::model::{
-    DESCRIPTION_LENGTH_MAX, MacAddress, NAME_LENGTH_MAX, NameFault, Timestamp, check_name, is_description,
-};
+use hvnode_core::model::{DESCRIPTION_LENGTH_MAX, MacAddress, NAME_LENGTH_MAX, NameFault, Timestamp, check_name, is_description};
 use hvnode_core::{AgentError, Result, fail};
 use serde::Deserialize;
 use std::net::Ipv4Addr;
@@ -87,13 +85,19 @@ pub(super) fn secret(field: &str, text: &str, bytes_max: usize) -> Result<()> {
     if (1..=bytes_max).contains(&text.len()) && !text.contains('\0') {
         return Ok(());
     }
-    Err(fail!(ParameterInvalid, "{field} must have 1 to {bytes_max} bytes and no zero byte"; "{field} 须为 1 到 {bytes_max} 字节，且不能包含零字节"))
+    Err(
+        fail!(ParameterInvalid, "{field} must have 1 to {bytes_max} bytes and no zero byte"; "{field} 须为 1 到 {bytes_max} 字节，且不能包含零字节"),
+    )
 }
 
 /// A word such as an architecture.
 pub(super) fn word(field: &str, text: String) -> Result<String> {
     let is_word = (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    if is_word { Ok(text) } else { Err(fail!(ParameterInvalid, "{field} must be 1 to 32 of a-z, 0-9 and _"; "{field} 须为 1 到 32 个 a-z、0-9 或 _ 字符")) }
+    if is_word {
+        Ok(text)
+    } else {
+        Err(fail!(ParameterInvalid, "{field} must be 1 to 32 of a-z, 0-9 and _"; "{field} 须为 1 到 32 个 a-z、0-9 或 _ 字符"))
+    }
 }
 
 /// A number within bounds.
@@ -116,7 +120,11 @@ pub(super) fn cpu_cores(field: &str, number: u32) -> Result<u32> {
 
 /// No more than `most` entries.
 pub(super) fn count(field: &str, entries: usize, most: usize) -> Result<()> {
-    if entries <= most { Ok(()) } else { Err(fail!(ParameterInvalid, "{field} may have at most {most} entries"; "{field} 最多 {most} 项")) }
+    if entries <= most {
+        Ok(())
+    } else {
+        Err(fail!(ParameterInvalid, "{field} may have at most {most} entries"; "{field} 最多 {most} 项"))
+    }
 }
 
 /// An Ethernet address that one NIC may carry.
@@ -128,7 +136,9 @@ pub(super) fn mac_address(field: &str, text: &str) -> Result<MacAddress> {
 
 /// An IPv4 address.
 pub(super) fn ip_address(field: &str, text: &str) -> Result<Ipv4Addr> {
-    text.parse().map_err(|_| fail!(ParameterInvalid, "{field} must be an IPv4 address such as 192.0.2.10"; "{field} 必须是 IPv4 地址，例如 192.0.2.10"))
+    text.parse().map_err(
+        |_| fail!(ParameterInvalid, "{field} must be an IPv4 address such as 192.0.2.10"; "{field} 必须是 IPv4 地址，例如 192.0.2.10"),
+    )
 }
 
 /// Where an image comes from; which of these this node fetches is its configuration's to say.
@@ -178,7 +188,6 @@ pub(super) fn exclusive(left: &str, right: &str) -> AgentError {
     fail!(ParameterInvalid, "{left} and {right} exclude each other, send one of them"; "{left} 与 {right} 互斥，只能传其中之一")
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,7 +197,9 @@ mod tests {
     fn only_plain_uuids_are_uuids() {
         let plain = "c7e3ffe3-b072-477e-a92b-8d01243530a9";
         assert!(uuid("a", plain).is_ok() && uuid("a", &plain.replace('-', "")).is_ok() && uuid("a", &plain.to_uppercase()).is_ok());
-        for text in ["", "x", "{c7e3ffe3-b072-477e-a92b-8d01243530a9}", "urn:uuid:c7e3ffe3-b072-477e-a92b-8d01243530a9", "../../etc/passwd", "中"] {
+        for text in
+            ["", "x", "{c7e3ffe3-b072-477e-a92b-8d01243530a9}", "urn:uuid:c7e3ffe3-b072-477e-a92b-8d01243530a9", "../../etc/passwd", "中"]
+        {
             assert_eq!(uuid("vm_uuid", text).unwrap_err().code().number(), 10003, "{text}");
         }
     }

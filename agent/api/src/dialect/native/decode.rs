@@ -469,7 +469,7 @@ mod tests {
         interfaces: Option<Vec<Inner>>,
     }
 
-    fn fault(value: Value) -> (u32, String) {
+    fn fault(value: &Value) -> (u32, String) {
         let error = from_body::<Outer>(value.as_object().unwrap()).unwrap_err();
         (error.code().number(), error.detail().en.clone())
     }
@@ -490,12 +490,16 @@ mod tests {
             (json!({"vm_uuid": "a", "interfaces": {}}), 10001, "interfaces must be a list"),
             (json!({"vm_uuid": "a", "interfaces": [1]}), 10001, "interfaces[0] must be an object"),
             (json!({"vm_uuid": "a", "interfaces": [{}]}), 10002, "interfaces[0].network_uuid"),
-            (json!({"vm_uuid": "a", "interfaces": [{"network_uid": ""}]}), 10003, "interfaces[0].network_uid is not known here, did you mean network_uuid?"),
+            (
+                json!({"vm_uuid": "a", "interfaces": [{"network_uid": ""}]}),
+                10003,
+                "interfaces[0].network_uid is not known here, did you mean network_uuid?",
+            ),
             (json!({"vm_uid": "a"}), 10003, "vm_uid is not known here, did you mean vm_uuid?"),
             (json!({"zzz": "a"}), 10003, "zzz is not known here; known are vm_uuid, cpu_cores, force, kind, interfaces"),
         ];
         for (value, number, detail) in cases {
-            assert_eq!(fault(value.clone()), (number, detail.to_owned()), "{value}");
+            assert_eq!(fault(&value), (number, detail.to_owned()), "{value}");
         }
     }
 
@@ -518,7 +522,10 @@ mod tests {
     fn a_query_reads_numbers_truths_and_lists_from_text() {
         let value = json!({"vm_uuid": "a,b", "page_number": "3", "is_root": "true", "name": "7"});
         let query: Query = from_query(value.as_object().unwrap(), &[]).unwrap();
-        assert_eq!(query, Query { vm_uuid: vec!["a".into(), "b".into()], page_number: Some(3), is_root: Some(true), name: Some("7".into()) });
+        assert_eq!(
+            query,
+            Query { vm_uuid: vec!["a".into(), "b".into()], page_number: Some(3), is_root: Some(true), name: Some("7".into()) }
+        );
         let repeated: Query = from_query(json!({"vm_uuid": ["a", "b"]}).as_object().unwrap(), &[]).unwrap();
         assert_eq!(repeated.vm_uuid, ["a", "b"]);
     }
@@ -538,7 +545,7 @@ mod tests {
     #[test]
     fn a_hostile_field_name_is_cut_and_escaped() {
         let name = format!("\u{1b}[31m\n{}", "x".repeat(500));
-        let (number, detail) = fault(json!({ name: 1 }));
+        let (number, detail) = fault(&json!({ name: 1 }));
         assert_eq!(number, 10003);
         assert!(detail.len() < 250 && !detail.contains(['\n', '\u{1b}']), "{detail}");
     }

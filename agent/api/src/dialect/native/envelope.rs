@@ -42,7 +42,7 @@ impl Data {
     }
 }
 
-/// A failure in the native shape; also one item of a batch answer, where `data` names the item.
+/// Every answer; also one entry of a batch answer, where `data` always names the entry's object.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Envelope)]
 pub(super) struct Envelope {
@@ -56,8 +56,10 @@ pub(super) struct Envelope {
     message_cn: String,
     /// Where the error was made and what it passed on its way up, innermost first:
     /// `ip:…,pid:…,bin:…,code:…,filename:…,func:…,line:…`. Null on success.
+    #[schema(required)]
     stack: Option<Vec<String>>,
     /// What was asked for; null on failure.
+    #[schema(required)]
     data: Option<Value>,
 }
 

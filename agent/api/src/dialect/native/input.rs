@@ -46,7 +46,9 @@ pub(super) fn body_object(body: &Bytes) -> Result<Map<String, Value>> {
         }
         Err(error) => {
             let (line, column) = (error.line(), error.column());
-            Err(fail!(ParseParameter, "the body is not valid JSON at line {line}, column {column}"; "请求体不是合法的 JSON，第 {line} 行第 {column} 列"))
+            Err(
+                fail!(ParseParameter, "the body is not valid JSON at line {line}, column {column}"; "请求体不是合法的 JSON，第 {line} 行第 {column} 列"),
+            )
         }
     }
 }
@@ -60,7 +62,9 @@ pub(super) fn query_object(query: Option<&str>) -> Result<Map<String, Value>> {
     let Some(query) = query else { return Ok(object) };
     for (count, pair) in query.split('&').filter(|pair| !pair.is_empty()).enumerate() {
         if count == QUERY_PARAMETERS_MAX {
-            return Err(fail!(ParseParameter, "a query may have at most {QUERY_PARAMETERS_MAX} parameters"; "查询参数最多 {QUERY_PARAMETERS_MAX} 个"));
+            return Err(
+                fail!(ParseParameter, "a query may have at most {QUERY_PARAMETERS_MAX} parameters"; "查询参数最多 {QUERY_PARAMETERS_MAX} 个"),
+            );
         }
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (key, value) = (unescaped(key)?, Value::String(unescaped(value)?));

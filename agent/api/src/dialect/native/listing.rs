@@ -222,7 +222,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    fn plan(query: Value) -> Result<Plan> {
+    fn plan(query: &Value) -> Result<Plan> {
         let mut query = query.as_object().unwrap().clone();
         take_options(&mut query)?.plan(Some(&["running", "stopped"]))
     }
@@ -231,17 +231,17 @@ mod tests {
         Row { create_time: Timestamp::from_seconds(seconds), name, uuid: Uuid::from_u128(uuid), item: uuid }
     }
 
-    fn order(query: Value, rows: Vec<Row<'_, u128>>) -> Vec<u128> {
+    fn order(query: &Value, rows: Vec<Row<'_, u128>>) -> Vec<u128> {
         plan(query).unwrap().page(rows, |item| *item).list
     }
 
     #[test]
     fn newest_come_first_then_name_then_uuid() {
         let rows = || vec![row(1, "b", 1), row(2, "b", 4), row(2, "a", 3), row(2, "a", 2), row(3, "z", 5)];
-        assert_eq!(order(json!({}), rows()), [5, 2, 3, 4, 1]);
-        assert_eq!(order(json!({"sort_order": "asc"}), rows()), [1, 2, 3, 4, 5]);
-        assert_eq!(order(json!({"sort_by": "name"}), rows()), [2, 3, 4, 1, 5]);
-        assert_eq!(order(json!({"sort_by": "name", "sort_order": "desc"}), rows()), [5, 4, 1, 2, 3]);
+        assert_eq!(order(&json!({}), rows()), [5, 2, 3, 4, 1]);
+        assert_eq!(order(&json!({"sort_order": "asc"}), rows()), [1, 2, 3, 4, 5]);
+        assert_eq!(order(&json!({"sort_by": "name"}), rows()), [2, 3, 4, 1, 5]);
+        assert_eq!(order(&json!({"sort_by": "name", "sort_order": "desc"}), rows()), [5, 4, 1, 2, 3]);
     }
 
     #[test]
@@ -258,16 +258,16 @@ mod tests {
             (json!({"sort_order": "up"}), "sort_order"),
             (json!({"name": "x".repeat(129)}), "name"),
         ] {
-            let error = plan(query).unwrap_err();
+            let error = plan(&query).unwrap_err();
             assert_eq!((error.code().number(), error.detail().en.starts_with(field)), (10003, true), "{error}");
         }
     }
 
     #[test]
     fn another_tenant_has_nothing() {
-        let other = plan(json!({"tenant_uuid": Uuid::from_u128(7).to_string()})).unwrap();
+        let other = plan(&json!({"tenant_uuid": Uuid::from_u128(7).to_string()})).unwrap();
         assert!(!other.admits("web", "running"));
-        let own = plan(json!({"tenant_uuid": DEFAULT_TENANT_UUID.to_string(), "name": "e"})).unwrap();
+        let own = plan(&json!({"tenant_uuid": DEFAULT_TENANT_UUID.to_string(), "name": "e"})).unwrap();
         assert!(own.admits("web", "running") && !own.admits("db", "running"));
     }
 
@@ -275,10 +275,10 @@ mod tests {
         #[test]
         fn pages_put_together_are_the_whole_list(count in 0_usize..60, size in 1_u64..20, times in prop::collection::vec(0_i64..5, 60)) {
             let rows = || (0..count).map(|n| row(times[n], "x", n as u128)).collect::<Vec<_>>();
-            let whole = order(json!({"page_size": "0"}), rows());
+            let whole = order(&json!({"page_size": "0"}), rows());
             let mut joined = Vec::new();
             for number in 1..=(count as u64 / size + 1) {
-                let page = plan(json!({"page_size": size.to_string(), "page_number": number.to_string()})).unwrap().page(rows(), |item| *item);
+                let page = plan(&json!({"page_size": size.to_string(), "page_number": number.to_string()})).unwrap().page(rows(), |item| *item);
                 prop_assert_eq!(page.total_count, count as u64);
                 joined.extend(page.list);
             }

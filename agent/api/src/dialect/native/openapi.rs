@@ -55,7 +55,7 @@ pub fn openapi() -> Value {
     document
 }
 
-const DESCRIPTION: &str = "GET reads, POST changes. Every answer is HTTP 200 with the same envelope; only an unknown route is 404. \
+const DESCRIPTION: &str = "GET reads, POST changes. Every answer is HTTP 200 with the same envelope; only an unknown route is 404, with status_code 10005. \
 Decide by `status_code` alone: 0 is success, the other numbers stand in `x-status-codes`. Sizes are bytes, times Unix seconds; a time \
 may be sent as RFC 3339 too. Every change becomes a job; the answer waits for it for `wait_seconds`. A change also takes \
 `{\"list\": [...]}` of up to 200 bodies. Peers that the unix socket trusts need no token. Where an accepted job fails, the header \
@@ -98,7 +98,9 @@ fn named(kind: TypeSchema) -> Vec<(String, RefOr<Schema>)> {
 /// The schema of a body with the parameters that every change takes.
 fn with_common(route: &Route) -> RefOr<Schema> {
     let mut schema = (route.request.schema)();
-    if let (RefOr::T(Schema::Object(body)), Some(RefOr::T(Schema::Object(common)))) = (&mut schema, route.common.map(|kind| (kind.schema)())) {
+    if let (RefOr::T(Schema::Object(body)), Some(RefOr::T(Schema::Object(common)))) =
+        (&mut schema, route.common.map(|kind| (kind.schema)()))
+    {
         body.properties.extend(common.properties);
     }
     schema
@@ -139,7 +141,8 @@ fn query_parameters(kind: TypeSchema) -> Vec<Value> {
     let parameter = |(name, field): (&String, &Value)| {
         let mut field = field.clone();
         let description = field.as_object_mut().and_then(|field| field.remove("description"));
-        let mut parameter = json!({ "name": name, "in": "query", "required": required.contains(&name.as_str()), "schema": never_null(field) });
+        let mut parameter =
+            json!({ "name": name, "in": "query", "required": required.contains(&name.as_str()), "schema": never_null(field) });
         if let Some(description) = description {
             parameter["description"] = description;
         }

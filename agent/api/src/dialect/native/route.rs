@@ -113,9 +113,8 @@ impl Route {
         F: Fn(Call, Q) -> Fut + Send + Sync + Copy + 'static,
         Fut: Future<Output = Result<Data>> + Send + 'static,
     {
-        let handler: Handler = Box::new(move |call, object| {
-            async move { Ok(handler(call, from_query(&object, &[]).map_err(at!())?).await?) }.boxed()
-        });
+        let handler: Handler =
+            Box::new(move |call, object| async move { Ok(handler(call, from_query(&object, &[]).map_err(at!())?).await?) }.boxed());
         Self { method: Method::Get, offer: Offer::Read, ..Self::new::<Q>(path, summary, reply, handler) }
     }
 
@@ -168,9 +167,8 @@ impl Route {
         F: Fn(Call, Q) -> Fut + Send + Sync + Copy + 'static,
         Fut: Future<Output = Result<Data>> + Send + 'static,
     {
-        let handler: Handler = Box::new(move |call, object| {
-            async move { Ok(handler(call, from_body(&object).map_err(at!())?).await?) }.boxed()
-        });
+        let handler: Handler =
+            Box::new(move |call, object| async move { Ok(handler(call, from_body(&object).map_err(at!())?).await?) }.boxed());
         Self { offer, ..Self::new::<Q>(path, summary, reply, handler) }
     }
 
@@ -181,7 +179,8 @@ impl Route {
 
     /// A route that this version knows and does not have.
     pub(super) fn not_built(method: Method, path: &'static str) -> Self {
-        let handler = Self::refusing(|| fail!(NotSupported, "this version of the node does not have it yet"; "本节点的当前版本尚不提供该操作"));
+        let handler =
+            Self::refusing(|| fail!(NotSupported, "this version of the node does not have it yet"; "本节点的当前版本尚不提供该操作"));
         let summary = "Not in this version: always 10005";
         Self { method, offer: Offer::NotBuilt, ..Self::new::<Nothing>(path, summary, Reply::Never, handler) }
     }

@@ -43,7 +43,7 @@ pub(super) async fn serve(shared: Arc<Shared>, route: Arc<Route>, request: Reque
     }
 }
 
-/// Answers a request to a route that does not exist: the only HTTP status here that is not 200.
+/// Answers a request to a route that does not exist: 10005, and the only HTTP status here that is not 200.
 pub(super) async fn unknown_route(shared: Arc<Shared>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
     drain(&mut body).await;
@@ -101,13 +101,7 @@ async fn write(route: &Route, mut call: Call, parts: &Parts, body: &mut Body) ->
 }
 
 /// `object` is filled as soon as the body is understood, so that a refusal can be logged with it.
-async fn write_unlogged(
-    route: &Route,
-    call: &mut Call,
-    parts: &Parts,
-    body: &mut Body,
-    object: &mut Map<String, Value>,
-) -> Answer<Data> {
+async fn write_unlogged(route: &Route, call: &mut Call, parts: &Parts, body: &mut Body, object: &mut Map<String, Value>) -> Answer<Data> {
     check_role(route, &call.caller)?;
     if matches!(route.offer, Offer::NotBuilt | Offer::NotOnOneNode) {
         return (route.handler)(call.clone(), Map::new()).await;
@@ -206,5 +200,12 @@ mod tests {
             assert!(read(text).is_none_or(|token| token == "Bearer"), "{text}");
         }
         assert_eq!(token(&HeaderMap::new()).unwrap(), None);
+    }
+    #[test]
+    fn what_the_frame_reports_has_the_envelope_and_is_counted_by_its_number() {
+        let node = NodeIdentity { ip_address: "192.0.2.1".into(), process_id: 1, program: "hvnoded".into() };
+        let response = NativeErrors::new(Arc::new(node)).respond(&fail!(TooManyRequests, "later"; "稍后"), "request-1");
+        assert_eq!(response.status(), http::StatusCode::OK);
+        assert_eq!(response.extensions().get::<crate::context::ResultCode>().map(|code| code.0), Some(10012));
     }
 }

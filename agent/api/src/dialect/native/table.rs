@@ -93,10 +93,7 @@ fn images(is_alias: bool) -> Vec<Route> {
             path("/v1/repository/image/create", "/v1/image/create"),
             "Fetch an image",
         ),
-        Route::change::<image::UpdateImage>(
-            path("/v1/repository/image/update", "/v1/image/update"),
-            "Change what is said about an image",
-        ),
+        Route::change::<image::UpdateImage>(path("/v1/repository/image/update", "/v1/image/update"), "Change what is said about an image"),
         Route::change::<image::DeleteImage>(
             path("/v1/repository/image/delete", "/v1/image/delete"),
             "Remove an image that no VM's disk depends on",

@@ -4,10 +4,10 @@ use super::super::call::Call;
 use super::super::check;
 use super::super::envelope::Data;
 use super::super::listing::{ListOptions, Row};
+use super::Nothing;
 use super::repository::pool;
 use super::vm::{row, statuses};
 use super::vm_view::VmView;
-use super::Nothing;
 use hvnode_core::engine::Snapshot;
 use hvnode_core::model::{ConnectionState, Timestamp, VmStatus};
 use hvnode_core::port::VOLUMES_POOL;
@@ -118,7 +118,8 @@ fn status_word(snapshot: &Snapshot) -> &'static str {
 
 /// Virtual processors of VMs that hold processors now.
 pub(super) fn used_cpu_cores(snapshot: &Snapshot) -> u64 {
-    let is_off = |status| matches!(status, VmStatus::Stopped | VmStatus::Crashed | VmStatus::Suspended | VmStatus::Deleted | VmStatus::Error);
+    let is_off =
+        |status| matches!(status, VmStatus::Stopped | VmStatus::Crashed | VmStatus::Suspended | VmStatus::Deleted | VmStatus::Error);
     let cores = |vm: &hvnode_core::model::Vm| {
         let recorded = vm.record.as_ref().map(|record| record.cpu_cores);
         u64::from(recorded.or(vm.observed.as_ref().map(|observed| observed.cpu_cores)).unwrap_or(0))

@@ -57,12 +57,8 @@ pub(in super::super) async fn list(call: Call, options: ListOptions, _: Nothing)
     let plan = options.plan(None)?;
     let snapshot = call.snapshot();
     let wanted = snapshot.specifications.values().filter(|item| plan.admits(&item.specification_name, ""));
-    let rows = wanted.map(|item| Row {
-        create_time: item.create_time,
-        name: &item.specification_name,
-        uuid: item.specification_uuid,
-        item,
-    });
+    let rows =
+        wanted.map(|item| Row { create_time: item.create_time, name: &item.specification_name, uuid: item.specification_uuid, item });
     Data::of(&plan.page(rows.collect(), |item| SpecificationView::of(item)))
 }
 

@@ -133,7 +133,10 @@ pub(in super::super) struct HostStatistics<'a> {
 
 impl Load {
     fn of(point: Option<&UsagePoint>) -> Self {
-        Self { cpu_statistics: point.map(CpuPoint::of).into_iter().collect(), mem_statistics: point.map(MemoryPoint::of).into_iter().collect() }
+        Self {
+            cpu_statistics: point.map(CpuPoint::of).into_iter().collect(),
+            mem_statistics: point.map(MemoryPoint::of).into_iter().collect(),
+        }
     }
 }
 
@@ -221,7 +224,9 @@ impl Range {
             return Err(fail!(TimeRangeInvalid, "start_time must not be after end_time"; "start_time 不能晚于 end_time"));
         }
         if end.since(start) > Duration::from_secs(RANGE_SECONDS_MAX) {
-            return Err(fail!(TimeRangeInvalid, "end_time must be at most 31 days after start_time"; "end_time 最多比 start_time 晚 31 天"));
+            return Err(
+                fail!(TimeRangeInvalid, "end_time must be at most 31 days after start_time"; "end_time 最多比 start_time 晚 31 天"),
+            );
         }
         Ok(Self { start, end })
     }
@@ -412,7 +417,9 @@ pub(in super::super) async fn list_vms(call: Call, query: BusiestQuery) -> Resul
     };
     let measured = |vm| range.vm_point(&snapshot, Vm::uuid(vm)).map(|point| (load(point).unwrap_or(-1.0), vm));
     let mut busy: Vec<(f64, &Vm)> = snapshot.vms.values().map(AsRef::as_ref).filter_map(measured).collect();
-    busy.sort_by(|(a, left), (b, right)| b.total_cmp(a).then_with(|| left.name().cmp(right.name())).then_with(|| left.uuid().cmp(&right.uuid())));
+    busy.sort_by(|(a, left), (b, right)| {
+        b.total_cmp(a).then_with(|| left.name().cmp(right.name())).then_with(|| left.uuid().cmp(&right.uuid()))
+    });
     let total_count = busy.len() as u64;
     let most = top_count.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX));
     let list = busy.into_iter().take(most).map(|(_, vm)| VmLoad::of(&snapshot, vm, range)).collect();

@@ -1,9 +1,9 @@
 //! Reading VMs: list and inspect.
 
 use super::super::call::Call;
+use super::super::check;
 use super::super::envelope::Data;
 use super::super::listing::{ListOptions, Row};
-use super::super::check;
 use super::host::check_host;
 use super::vm_view::{VmDetail, VmView};
 use hvnode_core::engine::Snapshot;

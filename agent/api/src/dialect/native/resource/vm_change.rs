@@ -226,7 +226,9 @@ impl ChangeBody for ResizeVm {
             _ => {}
         }
         if self.live == Some(true) {
-            return Err(fail!(NotSupported, "live must be false: this version resizes stopped VMs only"; "live 必须为 false: 当前版本只能调整已停止的虚拟机"));
+            return Err(
+                fail!(NotSupported, "live must be false: this version resizes stopped VMs only"; "live 必须为 false: 当前版本只能调整已停止的虚拟机"),
+            );
         }
         Ok(ChangeInput::ResizeVm(ResizeVmInput {
             vm_uuid,

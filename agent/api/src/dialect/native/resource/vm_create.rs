@@ -196,15 +196,14 @@ impl CreateVm {
         match (specification, self.cpu_cores, self.memory_size) {
             (Some(uuid), None, None) => Ok(Shape::Specification(uuid)),
             (Some(_), _, _) => Err(check::exclusive("specification_uuid", "cpu_cores, memory_size")),
-            (None, Some(cores), Some(bytes)) => Ok(Shape::Custom {
-                cpu_cores: check::cpu_cores("cpu_cores", cores)?,
-                memory_bytes: check::size("memory_size", bytes)?,
-            }),
+            (None, Some(cores), Some(bytes)) => {
+                Ok(Shape::Custom { cpu_cores: check::cpu_cores("cpu_cores", cores)?, memory_bytes: check::size("memory_size", bytes)? })
+            }
             (None, Some(_), None) => Err(fail!(ParameterMissing, "memory_size"; "memory_size")),
             (None, None, Some(_)) => Err(fail!(ParameterMissing, "cpu_cores"; "cpu_cores")),
-            (None, None, None) => {
-                Err(fail!(ParameterMissing, "specification_uuid, or cpu_cores and memory_size"; "specification_uuid，或 cpu_cores 和 memory_size"))
-            }
+            (None, None, None) => Err(
+                fail!(ParameterMissing, "specification_uuid, or cpu_cores and memory_size"; "specification_uuid，或 cpu_cores 和 memory_size"),
+            ),
         }
     }
 
@@ -226,9 +225,9 @@ impl CreateVm {
                 check::short("kernel_command_line", &command_line, COMMAND_LINE_MAX)?;
                 Ok(RootSource::Kernel { kernel_image_uuid, initrd_image_uuid: initrd, command_line })
             }
-            (None, None, None) => {
-                Err(fail!(ParameterMissing, "image_uuid, or root_usd_uuid or kernel_image_uuid"; "image_uuid，或 root_usd_uuid 或 kernel_image_uuid"))
-            }
+            (None, None, None) => Err(
+                fail!(ParameterMissing, "image_uuid, or root_usd_uuid or kernel_image_uuid"; "image_uuid，或 root_usd_uuid 或 kernel_image_uuid"),
+            ),
             (Some(_), Some(_), _) => Err(check::exclusive("image_uuid", "root_usd_uuid")),
             (Some(_), _, Some(_)) => Err(check::exclusive("image_uuid", "kernel_image_uuid")),
             (None, Some(_), Some(_)) => Err(check::exclusive("root_usd_uuid", "kernel_image_uuid")),
@@ -286,4 +285,74 @@ fn volumes(usds: Vec<UsdInput>) -> Result<Vec<NewVolumeInput>> {
         Ok(NewVolumeInput { volume_name: name.unwrap_or_default(), storage_bytes })
     };
     usds.into_iter().enumerate().map(volume).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::decode::from_body;
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn convert(body: &Value) -> Result<CreateVmInput> {
+        match from_body::<CreateVm>(body.as_object().unwrap())?.into_change()? {
+            ChangeInput::CreateVm(input) => Ok(*input),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_is_left_to_the_node() {
+        let image = Uuid::from_u128(1);
+        let input = convert(&json!({"vm_name": "a", "cpu_cores": 1, "memory_size": 1024, "image_uuid": image})).unwrap();
+        assert_eq!((input.nics, input.firmware, input.architecture, input.root_storage_bytes), (None, None, None, None));
+        assert!(input.is_started && !input.auto_start && input.seed.is_empty() && input.volumes.is_empty());
+        assert_eq!(input.root, RootSource::Image(image));
+    }
+
+    #[test]
+    fn no_network_is_not_the_same_as_no_nic() {
+        let body = json!({"vm_name": "a", "cpu_cores": 1, "memory_size": 1024, "root_usd_uuid": Uuid::from_u128(1), "interfaces": []});
+        assert_eq!(convert(&body).unwrap().nics, Some(Vec::new()));
+    }
+
+    proptest! {
+        #[test]
+        fn every_field_arrives_as_it_was_sent(
+            name in "[a-zA-Z0-9\u{4e00}-\u{4eff}]{1,128}",
+            cores in 1_u32..,
+            memory in 1..=check::SIZE_MAX,
+            root in prop::option::of(1..=check::SIZE_MAX),
+            usds in prop::collection::vec(1..=check::SIZE_MAX, 0..=USDS_MAX),
+            networks in prop::option::of(prop::collection::vec((any::<u128>(), any::<u32>(), any::<[u8; 3]>()), 0..=INTERFACES_MAX)),
+            uuid: u128,
+            flags: (bool, bool),
+            pairs in prop::collection::btree_map("[a-z]{1,9}", ".*", 0..4),
+        ) {
+            let interfaces = networks.as_ref().map(|list| list.iter().map(|(network, ip, mac)| json!({
+                "network_uuid": Uuid::from_u128(*network),
+                "ip_address": std::net::Ipv4Addr::from(*ip),
+                "mac_address": hvnode_core::model::MacAddress::from_seed(*mac),
+            })).collect::<Vec<_>>());
+            let body = json!({
+                "vm_name": name, "vm_uuid": Uuid::from_u128(uuid), "cpu_cores": cores, "memory_size": memory, "storage_size": root,
+                "image_uuid": Uuid::from_u128(uuid), "interfaces": interfaces, "auto_start": flags.0, "start": flags.1, "metadata": pairs,
+                "usds": usds.iter().map(|bytes| json!({ "storage_size": bytes })).collect::<Vec<_>>(), "boot_type": "uefi",
+            });
+            let input = convert(&body).unwrap();
+            prop_assert_eq!(input.vm_name, name);
+            prop_assert_eq!(input.vm_uuid, Some(Uuid::from_u128(uuid)));
+            prop_assert_eq!(input.shape, Shape::Custom { cpu_cores: cores, memory_bytes: memory });
+            prop_assert_eq!(input.root_storage_bytes, root);
+            prop_assert_eq!(input.volumes.iter().map(|volume| volume.storage_bytes).collect::<Vec<_>>(), usds);
+            prop_assert_eq!((input.auto_start, input.is_started, input.firmware), (flags.0, flags.1, Some(Firmware::Uefi)));
+            prop_assert_eq!(input.metadata, pairs);
+            let nics = networks.map(|list| list.into_iter().map(|(network, ip, mac)| NicInput {
+                network_uuid: Uuid::from_u128(network),
+                ip_address: Some(ip.into()),
+                mac_address: Some(hvnode_core::model::MacAddress::from_seed(mac)),
+            }).collect::<Vec<_>>());
+            prop_assert_eq!(input.nics, nics);
+        }
+    }
 }

@@ -224,9 +224,7 @@ impl<'a> VmUsdView<'a> {
 
 fn addresses(snapshot: &Snapshot, vm: &Vm) -> (Option<Ipv4Addr>, Option<MacAddress>) {
     match (&vm.record, &vm.observed) {
-        (Some(record), _) => {
-            (record.nics.iter().find_map(|nic| snapshot.address_of(nic)), record.nics.first().map(|nic| nic.mac_address))
-        }
+        (Some(record), _) => (record.nics.iter().find_map(|nic| snapshot.address_of(nic)), record.nics.first().map(|nic| nic.mac_address)),
         (None, Some(observed)) => {
             let leased = observed.nics.iter().find_map(|nic| snapshot.leased_addresses.get(&nic.mac_address).copied());
             (leased, observed.nics.first().map(|nic| nic.mac_address))

@@ -28,14 +28,9 @@ async fn a_vm_lives_from_create_to_delete() {
     assert!(!created.text.contains("hunter2"));
     let vm_uuid = vm["vm_uuid"].clone();
 
-    for (action, status) in [
-        ("pause", "paused"),
-        ("resume", "running"),
-        ("reboot", "running"),
-        ("reset", "running"),
-        ("stop", "stopped"),
-        ("start", "running"),
-    ] {
+    for (action, status) in
+        [("pause", "paused"), ("resume", "running"), ("reboot", "running"), ("reset", "running"), ("stop", "stopped"), ("start", "running")]
+    {
         let answer = bench.post(&format!("/v1/vm/{action}"), json!({"vm_uuid": vm_uuid, "vm_name": "web"})).await;
         assert_eq!((&answer.data()["vm_uuid"], &answer.data()["vm_name"]), (&vm_uuid, &json!("web")), "{action}");
         let inspected = bench.get(&format!("/v1/vm/inspect?vm_uuid={}", vm_uuid.as_str().unwrap())).await;

@@ -1,7 +1,7 @@
 //! Reads: lists, filters, statistics, consoles, and routes that only say why not.
 
-use super::super::table::routes;
 use super::super::route::{Method, Offer};
+use super::super::table::routes;
 use super::bench::Bench;
 use http::StatusCode;
 use hvnode_core::model::{Firmware, ObservedVm, PowerState, StateReason};
@@ -87,7 +87,9 @@ async fn vms_are_filtered_by_what_they_are_made_of() {
     let vm = &inspected.data()["vm"];
     let network = vm["interfaces"][0]["network_uuid"].as_str().unwrap();
     let other = Uuid::from_u128(77).to_string();
-    for (field, value) in [("image_uuid", vm["image_uuid"].as_str().unwrap()), ("network_uuid", network), ("host_uuid", vm["host_uuid"].as_str().unwrap())] {
+    for (field, value) in
+        [("image_uuid", vm["image_uuid"].as_str().unwrap()), ("network_uuid", network), ("host_uuid", vm["host_uuid"].as_str().unwrap())]
+    {
         assert_eq!(bench.get(&format!("/v1/vm/list?{field}={value}")).await.data()["total_count"], 1, "{field}");
         assert_eq!(bench.get(&format!("/v1/vm/list?{field}={other}")).await.data()["total_count"], 0, "{field}");
     }

@@ -1,0 +1,279 @@
+//! The daemon as a process: what systemd, a shell and an operator see of it. Runs with a simulated node.
+#![expect(clippy::disallowed_methods, reason = "starts the program under test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Longest wait for anything the daemon should do.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A folder with a configuration, and the service manager's end of the notification socket.
+struct Place {
+    folder: TempDir,
+    manager: UnixDatagram,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let manager = UnixDatagram::bind(folder.path().join("notify")).unwrap();
+        manager.set_read_timeout(Some(PATIENCE)).unwrap();
+        let place = Self { folder, manager };
+        place.configure("");
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes the configuration: state and unix socket here, no TCP, and `more`.
+    fn configure(&self, more: &str) {
+        let (state, run, socket) = (self.path("state"), self.path("run"), self.path("run/hvnode.sock"));
+        let text = format!(
+            "[node]\nstate_dir = {state:?}\nruntime_dir = {run:?}\n[listen.native]\ntcp = []\nunix = {socket:?}\n[metrics]\nlisten = []\n{more}"
+        );
+        std::fs::write(self.path("hvnode.toml"), text).unwrap();
+    }
+
+    fn arguments(&self) -> [String; 3] {
+        ["--simulate".into(), "--config".into(), self.path("hvnode.toml").display().to_string()]
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().env("NOTIFY_SOCKET", self.path("notify")).stdin(Stdio::null());
+        command.stderr(std::fs::File::options().create(true).append(true).open(self.path("log")).unwrap());
+        command
+    }
+
+    fn start(&self) -> Daemon {
+        let mut command = self.command(env!("CARGO_BIN_EXE_hvnoded"));
+        self.started(command.args(self.arguments()))
+    }
+
+    fn started(&self, command: &mut Command) -> Daemon {
+        let daemon = Daemon(command.spawn().unwrap());
+        self.expect("READY=1");
+        daemon
+    }
+
+    /// Waits for a message to the service manager that has this line.
+    fn expect(&self, line: &str) -> String {
+        let mut buffer = [0; 4096];
+        loop {
+            let length = self.manager.recv(&mut buffer).unwrap_or_else(|error| panic!("no {line}: {error}; log:\n{}", self.log()));
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if text.lines().any(|found| found == line) {
+                return text;
+            }
+        }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap()
+    }
+
+    fn get(&self, path: &str) -> String {
+        get(UnixStream::connect(self.path("run/hvnode.sock")).unwrap(), path)
+    }
+}
+
+/// Killed where a test fails.
+struct Daemon(Child);
+
+impl Daemon {
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.0.id()).unwrap()), signal).unwrap();
+    }
+
+    fn wait(mut self) -> ExitStatus {
+        self.0.wait().unwrap()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ended_already = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+fn get(mut stream: impl Read + Write, path: &str) -> String {
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn it_says_when_it_is_ready_serves_and_leaves_when_told() {
+    let place = Place::new();
+    let daemon = place.start();
+    assert!(place.get("/healthz").ends_with("\r\n\r\nok\n"));
+    assert!(place.get("/v1/host/inspect").contains("\"status_code\":0,"), "the own user needs no token here");
+    assert_eq!(mode(&place.path("run/hvnode.sock")), 0o660);
+    assert_eq!(mode(&place.path("state")), 0o750);
+    assert_eq!(mode(&place.path("state/initial-password")), 0o600);
+    daemon.signal(Signal::SIGTERM);
+    place.expect("STOPPING=1");
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(!place.path("run/hvnode.sock").exists());
+}
+
+#[test]
+fn the_status_line_tells_what_there_is() {
+    let place = Place::new();
+    let _daemon = place.start();
+    let text = place.expect("STATUS=0 VMs (0 running), 0 jobs, libvirt up");
+    assert!(!text.contains("STOPPING"));
+}
+
+#[test]
+fn the_watchdog_hears_from_it_again_and_again() {
+    let place = Place::new();
+    let mut command = place.command(env!("CARGO_BIN_EXE_hvnoded"));
+    let _daemon = place.started(command.args(place.arguments()).env("WATCHDOG_USEC", "300000"));
+    for _ in 0..3 {
+        place.expect("WATCHDOG=1");
+    }
+}
+
+#[test]
+fn it_serves_on_the_sockets_that_the_service_manager_hands_over() {
+    let place = Place::new();
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = listener.local_addr().unwrap();
+    // Waits in the socket until the daemon is there.
+    let early = TcpStream::connect(address).unwrap();
+    let mut command = place.command("/bin/sh");
+    let script = "LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=native exec \"$0\" \"$@\" 3<&0 </dev/null";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_hvnoded")]).args(place.arguments());
+    command.stdin(Stdio::from(OwnedFd::from(listener)));
+    let daemon = place.started(&mut command);
+    assert!(get(early, "/healthz").ends_with("ok\n"));
+    assert!(place.get("/healthz").ends_with("ok\n"), "the configured unix socket is there too");
+    daemon.signal(Signal::SIGINT);
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn a_reload_applies_what_it_can_and_says_what_it_cannot() {
+    let place = Place::new();
+    let daemon = place.start();
+    place.configure("[log]\nlevel = \"debug\"\n[limits]\nidle_timeout_seconds = 9\n[vm]\nnics_max = 3\n");
+    daemon.signal(Signal::SIGHUP);
+    let text = place.expect("RELOADING=1");
+    assert!(text.contains("MONOTONIC_USEC="), "{text}");
+    place.expect("READY=1");
+    let log = place.log();
+    assert!(log.contains("reload: applied keys=\"limits.idle_timeout_seconds, log.level\""), "{log}");
+    assert!(log.contains("these keys count from the next start on keys=\"vm.nics_max\""), "{log}");
+    place.get("/healthz");
+    assert!(place.log().contains("path=\"/healthz\""), "health is logged at debug");
+}
+
+#[test]
+fn a_reload_of_a_wrong_file_changes_nothing() {
+    let place = Place::new();
+    let daemon = place.start();
+    place.configure("[vm]\nnics = 3\n");
+    daemon.signal(Signal::SIGHUP);
+    place.expect("RELOADING=1");
+    place.expect("READY=1");
+    let log = place.log();
+    assert!(log.contains("the old one stays") && log.contains("unknown field `nics`"), "{log}");
+    assert!(place.get("/healthz").ends_with("ok\n"));
+}
+
+#[test]
+fn a_second_daemon_on_the_same_state_is_refused_by_name_of_the_first() {
+    let place = Place::new();
+    let daemon = place.start();
+    let second = place.command(env!("CARGO_BIN_EXE_hvnoded")).args(place.arguments()).stderr(Stdio::piped()).output().unwrap();
+    let text = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(text.contains(&format!("is in use by process {}", daemon.0.id())), "{text}");
+    assert!(place.get("/healthz").ends_with("ok\n"), "the first is not disturbed");
+}
+
+#[test]
+fn a_restart_keeps_the_account_and_a_kill_leaves_no_lock() {
+    let place = Place::new();
+    let daemon = place.start();
+    let password = std::fs::read_to_string(place.path("state/initial-password")).unwrap();
+    daemon.signal(Signal::SIGKILL);
+    daemon.wait();
+    let _again = place.start();
+    assert_eq!(std::fs::read_to_string(place.path("state/initial-password")).unwrap(), password);
+    assert!(place.get("/healthz").ends_with("ok\n"), "the stale socket was replaced");
+}
+
+#[test]
+fn a_second_signal_leaves_at_once() {
+    let place = Place::new();
+    let daemon = place.start();
+    let mut slow = UnixStream::connect(place.path("run/hvnode.sock")).unwrap();
+    let head = "POST /v1/vm/start HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue";
+    write!(slow, "{head}\r\nContent-Length: 99\r\n\r\n").unwrap();
+    let mut go_ahead = [0; 25];
+    slow.read_exact(&mut go_ahead).unwrap();
+    assert_eq!(&go_ahead, b"HTTP/1.1 100 Continue\r\n\r\n", "the request is being answered");
+    daemon.signal(Signal::SIGTERM);
+    place.expect("STOPPING=1");
+    daemon.signal(Signal::SIGINT);
+    assert_eq!(daemon.wait().code(), Some(130));
+}
+
+#[test]
+fn the_first_password_may_come_as_a_credential() {
+    let place = Place::new();
+    let credentials = place.path("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    std::fs::write(credentials.join("hvnode-admin-password"), "given by systemd\n").unwrap();
+    let mut command = place.command(env!("CARGO_BIN_EXE_hvnoded"));
+    let _daemon = place.started(command.args(place.arguments()).env("CREDENTIALS_DIRECTORY", &credentials));
+    assert!(!place.path("state/initial-password").exists());
+    let body = r#"{"user_name":"admin","password":"given by systemd"}"#;
+    let mut stream = UnixStream::connect(place.path("run/hvnode.sock")).unwrap();
+    let head = "POST /v1/user/login HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json";
+    write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(text.contains("\"status_code\":0,"), "{text}");
+}
+
+#[test]
+fn wrong_command_lines_and_configurations_have_their_own_exit_codes() {
+    let place = Place::new();
+    let run = |arguments: &[&str]| {
+        let output = place.command(env!("CARGO_BIN_EXE_hvnoded")).args(arguments).stderr(Stdio::piped()).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
+    };
+    let file = place.path("hvnode.toml").display().to_string();
+    assert_eq!(run(&["--config", &file, "--check-config"]), (Some(0), "the configuration is right\n".into()));
+    place.configure("[nodes]\n");
+    let (code, text) = run(&["--config", &file, "--check-config"]);
+    assert_eq!(code, Some(78));
+    assert!(text.starts_with(&format!("hvnoded: {file}:")) && text.contains("unknown field `nodes`"), "{text}");
+    assert_eq!(run(&["--config", "/no/such/file"]).0, Some(78));
+    assert_eq!(run(&["--no-such-option"]).0, Some(64));
+    assert_eq!(run(&["--version"]), (Some(0), format!("hvnoded {}\n", env!("CARGO_PKG_VERSION"))));
+    let (code, text) = run(&["openapi", "native"]);
+    assert_eq!(code, Some(0));
+    assert!(text.contains("\"openapi\": \"3.1.0\"") && text.contains("/v1/vm/create"));
+}
