@@ -24,7 +24,8 @@ async fn a_guest_boots_from_a_cloned_disk_lives_its_whole_life_and_leaves_nothin
     assert!(console.contains(&format!("hvnode demo: guest ready, address {address}")), "{console}");
     assert!(console.contains("disk vda 1024 MiB"), "the disk was grown to what was asked: {console}");
     assert!(console.contains("disk vdb 64 MiB"), "{console}");
-    node.host.run(&["timeout", "20", "sh", "-c", &format!("until exec 3<>/dev/tcp/{address}/80; do :; done 2>/dev/null || true")]);
+    let page = node.host.run(&["busybox", "wget", "-q", "-T", "20", "-O", "-", &format!("http://{address}/")]);
+    assert_eq!(page.trim(), "hello from hvnode-demo");
 
     // What an inspect says is what libvirt has.
     let inspected = node.vm(&vm).await;

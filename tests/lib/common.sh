@@ -15,7 +15,7 @@ else
     BOLD='' RED='' PLAIN=''
 fi
 
-note() { printf '%s\n' "$*"; }
+note() { printf '%s\n' "$@"; } # one line each
 warn() { printf '%swarning:%s %s\n' "$BOLD" "$PLAIN" "$*" >&2; }
 
 # fail MESSAGE [MORE...] — says what is wrong, then what to do about it, one argument a line; ends the script.

@@ -107,16 +107,16 @@ impl Daemon {
         }
     }
 
-    /// The pulse: goes through the async runtime, the engine's picture and the store. A store that fails is an answer; one that hangs
-    /// keeps us here, and without a pulse the service manager starts us anew.
+    /// The pulse: goes through the async runtime, the engine's picture and the store. A store that fails is an answer; while it hangs
+    /// there is no pulse, and without one for long enough the service manager starts us anew.
     async fn beat(&self, watchdog: Option<Duration>, shown: &mut String) {
-        self.node.store.probe().await;
+        let has_pulse = self.node.store.probe().await;
         let line = status::line(&self.node.engine.snapshot());
         if *shown != line {
             shown.clone_from(&line);
             systemd::status(line).await;
         }
-        if watchdog.is_some() {
+        if has_pulse && watchdog.is_some() {
             systemd::alive().await;
         }
     }

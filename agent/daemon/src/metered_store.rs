@@ -8,8 +8,11 @@ use hvnode_core::model::{Job, Operation, Timestamp};
 use hvnode_core::port::{Durability, JobFilter, Listing, OperationFilter, Page, Store, StoredState, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
+
+/// Longest wait for an answer to a probe.
+const PROBE_TIME: Duration = Duration::from_secs(5);
 
 /// Passes everything on to the store inside.
 pub(crate) struct MeteredStore {
@@ -31,20 +34,33 @@ impl MeteredStore {
         let _set_once = self.health.set(health);
     }
 
-    /// Asks the store for something small; where commits fail, tries one that changes nothing. An error is an answer too.
-    pub(crate) async fn probe(&self) {
-        if self.is_up.load(Ordering::Relaxed) {
-            if let Err(error) = self.inner.job(Uuid::nil()).await {
-                tracing::warn!(error = %error.chain(), "the store does not answer");
+    /// Asks the store for something small; where commits fail, tries one that changes nothing. False where it does not answer at all
+    /// within [`PROBE_TIME`]: an error is an answer, silence is not.
+    pub(crate) async fn probe(&self) -> bool {
+        let was_up = self.is_up.load(Ordering::Relaxed);
+        let Ok(outcome) = tokio::time::timeout(PROBE_TIME, self.ask(was_up)).await else {
+            tracing::error!("the store does not answer");
+            self.set_up(false);
+            return false;
+        };
+        match outcome {
+            Ok(()) if !was_up => tracing::info!("the store works again"),
+            Ok(()) => {}
+            Err(error) => {
+                tracing::warn!(error = %error.chain(), "the store fails");
                 self.set_up(false);
             }
-            return;
+        }
+        true
+    }
+
+    async fn ask(&self, is_up: bool) -> Result<()> {
+        if is_up {
+            return self.inner.job(Uuid::nil()).await.map(drop);
         }
         let never = Timestamp(i64::MIN);
         let nothing = Write::Prune { jobs_before: never, operations_before: never, tokens_before: never };
-        if self.commit(vec![nothing], Durability::Durable).await.is_ok() {
-            tracing::info!("the store works again");
-        }
+        self.commit(vec![nothing], Durability::Durable).await
     }
 
     fn set_up(&self, is_up: bool) {
@@ -106,10 +122,21 @@ mod tests {
         let store = MeteredStore::new(FakeStore::new(faults.clone()), Metrics::new("0").unwrap());
         faults.on_every("commit", Fault::FailBefore(fail!(StoreFailed)));
         assert!(store.commit(Vec::new(), Durability::Relaxed).await.is_err());
-        store.probe().await;
+        assert!(store.probe().await, "an error is an answer");
         assert!(!store.is_up.load(Ordering::Relaxed), "a probe that fails changes nothing");
         faults.clear();
-        store.probe().await;
+        assert!(store.probe().await);
+        assert!(store.is_up.load(Ordering::Relaxed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_store_is_no_answer_until_it_speaks_again() {
+        let faults = Faults::new();
+        let store = MeteredStore::new(FakeStore::new(faults.clone()), Metrics::new("0").unwrap());
+        faults.on("job", 1, Fault::HoldBefore);
+        assert!(!store.probe().await);
+        assert!(!store.is_up.load(Ordering::Relaxed));
+        assert!(store.probe().await);
         assert!(store.is_up.load(Ordering::Relaxed));
     }
 }

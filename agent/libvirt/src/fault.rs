@@ -3,6 +3,9 @@
 use hvnode_core::error::{AgentError, Detail, ErrorCode, Place};
 use virt::error::{Error, ErrorDomain, ErrorNumber};
 
+/// Most characters of libvirt's own words in an error.
+const WORDS_MAX: usize = 400;
+
 /// `result.map_err(refused!(VmStartFailed))`: our error for a libvirt error; `VmStartFailed` where the number says nothing better.
 macro_rules! refused {
     ($code:ident) => {
@@ -29,15 +32,22 @@ pub(crate) fn translate(place: Place, fallback: ErrorCode, error: Error) -> Agen
             format!("another operation of libvirt holds it (libvirt error {number})"),
             format!("正被 libvirt 的另一操作占用(libvirt 错误 {number})"),
         ),
+        // No code of ours says more than the operation that failed, so libvirt's own words are the only help there is.
         _ => {
-            tracing::warn!(number, code = ?code, words = error.message(), "libvirt refused");
-            Detail::both(
-                format!("libvirt refused with error {number}; its own words are in the log"),
-                format!("libvirt 拒绝,错误码 {number},详见日志"),
-            )
+            let words = words_of(&error);
+            Detail::both(format!("libvirt error {number}: {words}"), format!("libvirt 错误 {number}: {words}"))
         }
     };
     AgentError::at(place, code, detail).caused_by(error)
+}
+
+/// libvirt's words on one line, not longer than a log line should be.
+fn words_of(error: &Error) -> String {
+    let words = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+    match words.char_indices().nth(WORDS_MAX) {
+        Some((end, _)) => format!("{}…", &words[..end]),
+        None => words,
+    }
 }
 
 /// True if the error means that this connection is of no more use.

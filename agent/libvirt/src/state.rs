@@ -64,7 +64,7 @@ impl RawState {
             sys::VIR_DOMAIN_PAUSED_USER
             | sys::VIR_DOMAIN_PAUSED_DUMP
             | sys::VIR_DOMAIN_PAUSED_FROM_SNAPSHOT
-            | sys::VIR_DOMAIN_PAUSED_SNAPSHOT => StateReason::PausedOutside,
+            | sys::VIR_DOMAIN_PAUSED_SNAPSHOT => StateReason::Paused,
             // QEMU exists and its processors have not been let go yet.
             sys::VIR_DOMAIN_PAUSED_STARTING_UP => StateReason::Booted,
             sys::VIR_DOMAIN_PAUSED_MIGRATION | sys::VIR_DOMAIN_PAUSED_POSTCOPY | sys::VIR_DOMAIN_PAUSED_POSTCOPY_FAILED => {
@@ -82,7 +82,7 @@ impl RawState {
     fn off(self) -> (PowerState, StateReason) {
         match self.reason {
             sys::VIR_DOMAIN_SHUTOFF_SHUTDOWN => (PowerState::Off, StateReason::GuestShutdown),
-            sys::VIR_DOMAIN_SHUTOFF_DESTROYED => (PowerState::Off, StateReason::DestroyedOutside),
+            sys::VIR_DOMAIN_SHUTOFF_DESTROYED => (PowerState::Off, StateReason::Destroyed),
             // QEMU's monitor closed without a word, or the guest panicked under on_crash=destroy: the panic comes as an event before.
             sys::VIR_DOMAIN_SHUTOFF_CRASHED => (PowerState::Crashed, StateReason::QemuDied),
             sys::VIR_DOMAIN_SHUTOFF_MIGRATED => (PowerState::Off, StateReason::Migration),
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn each_way_to_be_off_has_its_own_reason() {
         assert_eq!(power(sys::VIR_DOMAIN_SHUTOFF, sys::VIR_DOMAIN_SHUTOFF_SHUTDOWN), (PowerState::Off, StateReason::GuestShutdown));
-        assert_eq!(power(sys::VIR_DOMAIN_SHUTOFF, sys::VIR_DOMAIN_SHUTOFF_DESTROYED), (PowerState::Off, StateReason::DestroyedOutside));
+        assert_eq!(power(sys::VIR_DOMAIN_SHUTOFF, sys::VIR_DOMAIN_SHUTOFF_DESTROYED), (PowerState::Off, StateReason::Destroyed));
         assert_eq!(power(sys::VIR_DOMAIN_SHUTOFF, sys::VIR_DOMAIN_SHUTOFF_CRASHED), (PowerState::Crashed, StateReason::QemuDied));
         assert_eq!(power(sys::VIR_DOMAIN_SHUTOFF, sys::VIR_DOMAIN_SHUTOFF_FAILED), (PowerState::Off, StateReason::StartFailed));
         assert_eq!(power(sys::VIR_DOMAIN_SHUTOFF, sys::VIR_DOMAIN_SHUTOFF_UNKNOWN), (PowerState::Off, StateReason::Unknown));

@@ -67,7 +67,7 @@ async fn what_happens_to_a_domain_outside_comes_as_an_event_and_is_seen() {
     Connect::open(Some("test:///default")).unwrap().lookup_domain_by_uuid(uuid).unwrap().suspend().unwrap();
     until(&mut events, HypervisorEvent::DomainChanged(uuid)).await;
     let seen = hypervisor.observe(uuid).await.unwrap().unwrap();
-    assert_eq!((seen.power, seen.reason), (PowerState::Paused, StateReason::PausedOutside));
+    assert_eq!((seen.power, seen.reason), (PowerState::Paused, StateReason::Paused));
     hypervisor.ensure_resumed(uuid).await.unwrap();
 }
 

@@ -1,6 +1,6 @@
 //! How the picture of the node changes: by committed records, by what libvirt was seen to have, by jobs.
 
-use crate::model::{Freshness, Job, ObservedVm, ResourceType, Snapshot, Timestamp, Vm};
+use crate::model::{Freshness, Job, JobStatus, ObservedVm, PowerState, ResourceType, Snapshot, Timestamp, VerbKind, Vm};
 use crate::port::Write;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -97,9 +97,26 @@ pub(crate) fn hide_job(snapshot: &mut Snapshot, job: &Job) {
         change_vm(snapshot, job.resource.uuid, |vm| {
             if let Some(vm) = vm {
                 vm.job.take_if(|shown| shown.job_uuid == job.job_uuid);
+                if job.status == JobStatus::Succeeded && changes_power(job.verb) {
+                    vm.requested_power = vm.observed.as_ref().map(|o| o.power);
+                }
             }
         });
     }
+}
+
+/// Does the verb decide what the VM does afterwards?
+fn changes_power(verb: VerbKind) -> bool {
+    matches!(
+        verb,
+        VerbKind::CreateVm
+            | VerbKind::StartVm
+            | VerbKind::StopVm
+            | VerbKind::RebootVm
+            | VerbKind::ResetVm
+            | VerbKind::PauseVm
+            | VerbKind::ResumeVm
+    )
 }
 
 /// What libvirt has of one VM, just read.
@@ -109,6 +126,8 @@ pub(crate) fn observe(snapshot: &mut Snapshot, vm_uuid: Uuid, observed: Option<O
     }
     change_vm(snapshot, vm_uuid, |vm| match (vm.as_mut(), observed) {
         (Some(vm), observed) => {
+            vm.has_panicked &= observed.as_ref().is_some_and(|o| o.power != PowerState::Running);
+            vm.requested_power.take_if(|requested| observed.as_ref().is_none_or(|o| o.power != *requested));
             vm.observed = observed.map(Arc::new);
             vm.observed_time = now;
             vm.freshness = Freshness::Fresh;

@@ -4,7 +4,7 @@
 
 use super::{Inner, inventory, rebuild};
 use crate::Result;
-use crate::model::{ConnectionState, ObservedVm, Snapshot};
+use crate::model::{ConnectionState, ObservedVm, Snapshot, Vm};
 use crate::port::HypervisorEvent;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -196,17 +196,15 @@ async fn follow_events(inner: Arc<Inner>, mut events: mpsc::Receiver<HypervisorE
 async fn take_event(inner: &Inner, event: HypervisorEvent, dirty: &mut HashSet<Uuid>) {
     tracing::debug!(?event, "Event");
     match event {
-        HypervisorEvent::DomainChanged(vm_uuid) | HypervisorEvent::DomainPanicked(vm_uuid) | HypervisorEvent::DomainIoError(vm_uuid) => {
+        HypervisorEvent::DomainChanged(vm_uuid) | HypervisorEvent::DomainIoError(vm_uuid) => {
+            dirty.insert(vm_uuid);
+        }
+        HypervisorEvent::DomainPanicked(vm_uuid) => {
+            change_seen(inner, vm_uuid, |vm| vm.has_panicked = true);
             dirty.insert(vm_uuid);
         }
         HypervisorEvent::DomainRebooted(vm_uuid) => {
-            inner.world.update(|snapshot| {
-                inventory::change_vm(snapshot, vm_uuid, |vm| {
-                    if let Some(vm) = vm {
-                        vm.reboot_count = vm.reboot_count.wrapping_add(1);
-                    }
-                });
-            });
+            change_seen(inner, vm_uuid, |vm| vm.reboot_count = vm.reboot_count.wrapping_add(1));
             dirty.insert(vm_uuid);
         }
         HypervisorEvent::NetworksChanged => {
@@ -236,6 +234,17 @@ async fn re_read_regularly(inner: Arc<Inner>) {
             tracing::warn!(error = %error.chain(), "A regular reading failed");
         }
     }
+}
+
+/// Notes something that an event says and no read can tell.
+fn change_seen(inner: &Inner, vm_uuid: Uuid, change: impl FnOnce(&mut Vm)) {
+    inner.world.update(|snapshot| {
+        inventory::change_vm(snapshot, vm_uuid, |vm| {
+            if let Some(vm) = vm {
+                change(vm);
+            }
+        });
+    });
 }
 
 fn is_up(inner: &Inner) -> bool {

@@ -1,7 +1,7 @@
 //! Reads usage of host and VMs in the background, never in a request.
 
 use super::{Inner, usage};
-use crate::model::{ConnectionState, HostSample, VmSample};
+use crate::model::{ConnectionState, HostSample, Snapshot, VmSample};
 use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -50,10 +50,21 @@ async fn sample_vms(inner: &Inner, last: &mut Last) {
     };
     let mut now = HashMap::with_capacity(samples.len());
     let mut points = imbl::OrdMap::new();
-    for sample in samples {
+    let snapshot = inner.world.load();
+    for mut sample in samples {
+        name_nics(&snapshot, &mut sample);
         points.insert(sample.vm_uuid, Arc::new(usage::of_vm(last.vms.get(&sample.vm_uuid), &sample)));
         now.insert(sample.vm_uuid, sample);
     }
     last.vms = now;
     inner.world.update(|snapshot| snapshot.vm_usage = points);
+}
+
+/// Samples know a NIC by its tap on the host; the definition knows which address sits behind it.
+fn name_nics(snapshot: &Snapshot, sample: &mut VmSample) {
+    let Some(observed) = snapshot.vms.get(&sample.vm_uuid).and_then(|vm| vm.observed.as_ref()) else { return };
+    for nic in sample.nics.iter_mut().filter(|nic| nic.mac_address.is_none()) {
+        let behind = observed.nics.iter().find(|o| o.target_device.as_deref() == Some(nic.interface_name.as_str()));
+        nic.mac_address = behind.map(|o| o.mac_address);
+    }
 }

@@ -217,7 +217,7 @@ impl Hypervisor for FakeHypervisor {
 
     async fn ensure_destroyed(&self, vm_uuid: Uuid) -> Result<()> {
         let destroy = |world: &mut World| {
-            world.switch_off(vm_uuid, PowerState::Off, StateReason::DestroyedOutside);
+            world.switch_off(vm_uuid, PowerState::Off, StateReason::Destroyed);
             Ok(())
         };
         self.call("ensure_destroyed", vm_uuid, destroy).await
@@ -240,7 +240,7 @@ impl Hypervisor for FakeHypervisor {
         let pause = |world: &mut World| {
             let domain = world.find_running(vm_uuid)?;
             if domain.observed.power != PowerState::Paused {
-                domain.set_power(PowerState::Paused, StateReason::PausedOutside);
+                domain.set_power(PowerState::Paused, StateReason::Paused);
                 world.tell(&HypervisorEvent::DomainChanged(vm_uuid));
             }
             Ok(())

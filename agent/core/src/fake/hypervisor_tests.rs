@@ -169,7 +169,7 @@ async fn a_fault_after_the_effect_leaves_the_effect() {
     let (hypervisor, faults, _) = running().await;
     faults.on("ensure_destroyed", 1, Fault::FailAfter(fail!(Timeout)));
     assert_eq!(hypervisor.ensure_destroyed(ONE).await.unwrap_err().code(), ErrorCode::Timeout);
-    assert_eq!(power(&hypervisor), Some((PowerState::Off, StateReason::DestroyedOutside)));
+    assert_eq!(power(&hypervisor), Some((PowerState::Off, StateReason::Destroyed)));
 }
 
 #[tokio::test]

@@ -164,7 +164,7 @@ impl FakeNode {
 
     /// Somebody else destroys it.
     pub fn destroy_outside(&self, vm_uuid: Uuid) {
-        self.stop_outside(vm_uuid, PowerState::Off, StateReason::DestroyedOutside);
+        self.stop_outside(vm_uuid, PowerState::Off, StateReason::Destroyed);
     }
 
     /// Its QEMU is killed.

@@ -230,6 +230,10 @@ pub struct Vm {
     pub freshness: Freshness,
     /// Guest reboots and resets seen by this run of the daemon.
     pub reboot_count: u32,
+    /// What the last change through this node left it doing; forgotten once it does something else.
+    pub requested_power: Option<PowerState>,
+    /// The guest's kernel panicked since it was last seen running.
+    pub has_panicked: bool,
 }
 
 impl Vm {
@@ -245,6 +249,8 @@ impl Vm {
             observed_time: Timestamp::default(),
             freshness: Freshness::Unavailable,
             reboot_count: 0,
+            requested_power: None,
+            has_panicked: false,
         };
         vm.settle();
         vm
@@ -262,6 +268,8 @@ impl Vm {
             observed_time: now,
             freshness: Freshness::Fresh,
             reboot_count: 0,
+            requested_power: None,
+            has_panicked: false,
         };
         vm.settle();
         vm
@@ -277,7 +285,17 @@ impl Vm {
             (Some(_), _) => Management::Managed,
         };
         self.status = status_of(self.job.as_ref().map(|j| j.verb), self.observed.as_ref().map(|o| o.power), phase, contradiction.is_some());
-        self.reason = contradiction.unwrap_or_else(|| self.observed.as_ref().map_or(StateReason::Unknown, |o| o.reason));
+        self.reason = contradiction.unwrap_or_else(|| self.observed_reason());
+    }
+
+    fn observed_reason(&self) -> StateReason {
+        match &self.observed {
+            None => StateReason::Unknown,
+            // libvirt ends the QEMU of a panicked guest and then only knows that it ended.
+            Some(observed) if self.has_panicked && observed.power != PowerState::Running => StateReason::GuestPanic,
+            Some(observed) if self.requested_power == Some(observed.power) => StateReason::Requested,
+            Some(observed) => observed.reason,
+        }
     }
 
     /// Why record and observation do not fit each other, if they do not. Never during a create or delete: then they differ by design.

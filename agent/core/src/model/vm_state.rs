@@ -45,10 +45,10 @@ pub enum StateReason {
     GuestShutdown,
     /// The guest's kernel panicked.
     GuestPanic,
-    /// Somebody outside this node destroyed it.
-    DestroyedOutside,
-    /// Somebody outside this node paused it.
-    PausedOutside,
+    /// Switched off without asking the guest, by somebody else or before this run of the daemon.
+    Destroyed,
+    /// Paused, by somebody else or before this run of the daemon.
+    Paused,
     /// The QEMU process died.
     QemuDied,
     /// QEMU could not be started.
@@ -78,8 +78,8 @@ impl StateReason {
             Self::Booted => "booted",
             Self::GuestShutdown => "guest_shutdown",
             Self::GuestPanic => "guest_panic",
-            Self::DestroyedOutside => "destroyed_outside",
-            Self::PausedOutside => "paused_outside",
+            Self::Destroyed => "destroyed",
+            Self::Paused => "paused",
             Self::QemuDied => "qemu_died",
             Self::StartFailed => "start_failed",
             Self::IoError => "io_error",

@@ -143,10 +143,10 @@ pub trait Hypervisor: Send + Sync + 'static {
     /// Every domain.
     async fn list_domains(&self) -> Result<Vec<ObservedVm>>;
 
-    /// One domain, `None` if there is none.
+    /// One domain, `None` if there is none. Its reason does not know who asked: what this node destroyed is `Destroyed` too.
     async fn observe(&self, vm_uuid: Uuid) -> Result<Option<ObservedVm>>;
 
-    /// Defines the domain, or redefines it to exactly `spec` where it is defined and off. Also makes its console log volume.
+    /// Defines the domain, or redefines it to exactly `spec` where it is defined and off; a running one is left as it is. Also makes its console log volume.
     async fn ensure_defined(&self, spec: &DomainSpec) -> Result<()>;
 
     /// The XML that [`Hypervisor::ensure_defined`] would give to libvirt.

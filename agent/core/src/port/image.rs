@@ -32,7 +32,7 @@ impl TransferControl {
 }
 
 /// What to fetch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchRequest {
     /// Names the partial file, so that a transfer can go on after a restart.
     pub image_uuid: Uuid,
@@ -44,6 +44,13 @@ pub struct FetchRequest {
     pub checksum: String,
     /// Absolute path the finished file gets, in the images pool's directory.
     pub path: String,
+}
+
+impl std::fmt::Debug for FetchRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let url = crate::model::redact_url(&self.url);
+        f.debug_struct("FetchRequest").field("url", &url).field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 /// A finished file.
@@ -71,7 +78,8 @@ pub trait ImageTransfer: Send + Sync + 'static {
     /// A file that already stands at `request.path` is checked and taken as it is.
     ///
     /// # Errors
-    /// `ImageDownloadFailed`, `ImageChecksumMismatch`, `ImageFormatInvalid`, `RepositoryFull`, `RequestTooLarge`, `JobCanceled`.
+    /// `ImageDownloadFailed`, `ImageChecksumMismatch`, `ImageFormatInvalid`, `RepositoryFull`, `RequestTooLarge` (file or disk),
+    /// `ParameterInvalid` (URL or checksum), `JobCanceled`, `Internal`.
     async fn fetch(&self, request: &FetchRequest, control: Arc<TransferControl>) -> Result<FetchedImage>;
 
     /// Removes partial and finished file of an image, if there are any.

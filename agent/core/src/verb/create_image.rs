@@ -11,16 +11,10 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The plan of an image fetch. The URL stands here with its credentials, because a restart must be able to go on.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CreateImage {
     image: Arc<Image>,
     request: FetchRequest,
-}
-
-impl std::fmt::Debug for CreateImage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CreateImage").field("image", &self.image).finish_non_exhaustive()
-    }
 }
 
 pub(super) fn plan(input: &CreateImageInput, view: PlanView<'_>) -> Result<Planned> {

@@ -205,6 +205,10 @@ async fn what_the_guest_or_somebody_else_does_is_seen_with_its_reason() {
     let bench = bench().await;
     let vm = bench.vm("watched").await;
     let reason = |bench: &Bench| bench.engine.snapshot().vms[&vm].reason;
+    assert_eq!(reason(&bench), StateReason::Requested);
+    bench.run(stop(vm, true, None)).await.unwrap();
+    assert_eq!(reason(&bench), StateReason::Requested);
+    bench.run(ChangeInput::StartVm(VmOnlyInput { vm_uuid: vm })).await.unwrap();
     bench.node.power_off_guest(vm);
     bench.wait_for_status(vm, VmStatus::Stopped).await;
     assert_eq!(reason(&bench), StateReason::GuestShutdown);
@@ -212,6 +216,10 @@ async fn what_the_guest_or_somebody_else_does_is_seen_with_its_reason() {
     bench.node.kill_qemu(vm);
     bench.wait_for_status(vm, VmStatus::Crashed).await;
     assert_eq!(reason(&bench), StateReason::QemuDied);
+    bench.run(ChangeInput::StartVm(VmOnlyInput { vm_uuid: vm })).await.unwrap();
+    bench.node.panic_guest(vm);
+    bench.wait_for_status(vm, VmStatus::Crashed).await;
+    assert_eq!(reason(&bench), StateReason::GuestPanic);
     bench.node.remove_outside(vm);
     bench.wait_for_status(vm, VmStatus::Error).await;
     assert_eq!(reason(&bench), StateReason::DomainMissing);
