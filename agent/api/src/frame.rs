@@ -14,7 +14,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName};
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use hvnode_core::{AgentError, fail};
 use prometheus::IntGauge;
 use std::convert::Infallible;
@@ -138,7 +138,9 @@ impl Frame {
         let request_id = request_id(request.headers());
         let method = request.method().clone();
         let health_path = health_path(request.uri().path());
-        let is_logged_at_info = self.parts.is_logged_at_info && health_path.is_none();
+        // Reads are many and change nothing; what changes something is worth a line.
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let is_logged_at_info = self.parts.is_logged_at_info && health_path.is_none() && !is_read;
         let span = request_span(&request, &request_id, peer, is_logged_at_info);
         request.extensions_mut().insert(peer.clone());
         request.extensions_mut().insert(RequestId(request_id.clone()));

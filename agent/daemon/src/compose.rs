@@ -2,6 +2,7 @@
 
 use crate::config::{self, Config};
 use crate::first_password::ensure_first_account;
+use crate::identity::host_uuid;
 use crate::metered_store::MeteredStore;
 use crate::probe::ProcProbe;
 use crate::sockets::{Inherited, Wanted};
@@ -66,7 +67,10 @@ pub(crate) async fn start_node(config: &Config, is_simulated: bool) -> Result<No
     let (hypervisor, images) = outside(config, is_simulated, &clock).await?;
     let probe = Arc::new(NamedProbe { inner: ProcProbe, name: config.node.name.clone() });
     let ports = EnginePorts { hypervisor, store: store.clone(), images, probe, clock };
-    let engine = Engine::start(engine_config(config), ports, stored).await.map_err(|error| reason(&error))?;
+    let state_dir = config.node.state_dir.clone();
+    let host_uuid = blocking(move || host_uuid(&state_dir)).await??;
+    let engine_config = EngineConfig { host_uuid: Some(host_uuid), ..engine_config(config) };
+    let engine = Engine::start(engine_config, ports, stored).await.map_err(|error| reason(&error))?;
 
     let source = engine.clone();
     let snapshot: SnapshotSource = Arc::new(move || source.snapshot());
@@ -267,6 +271,7 @@ fn engine_config(config: &Config) -> EngineConfig {
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let (hours, days) = (|hours| Duration::from_secs(hours * 3600), |days| Duration::from_secs(days * 86_400));
     EngineConfig {
+        host_uuid: None,
         verb: VerbSettings {
             images_directory: text(&pools.images),
             volumes_directory: text(&pools.volumes),

@@ -10,6 +10,7 @@ mod config;
 mod first_password;
 mod lifecycle;
 mod logging;
+mod identity;
 mod metered_store;
 mod probe;
 mod sockets;

@@ -71,7 +71,7 @@ impl Engine {
         task.await.map_err(|e| fail!(Internal, "the request was not taken").caused_by(e))?.map_err(at!())
     }
 
-    /// Waits until the job has ended or `timeout` is over and gives it as it is then.
+    /// Waits until the job has ended, `timeout` is over or the daemon is to stop, and gives the job as it is then.
     ///
     /// # Errors
     /// `JobNotExist`, `StoreFailed`.
@@ -79,7 +79,11 @@ impl Engine {
         let receiver = self.inner.waiting.lock().get(&job_uuid).map(tokio::sync::watch::Sender::subscribe);
         let Some(mut receiver) = receiver else { return self.job(job_uuid).await };
         // However the wait ends, the last value sent is the job as it is.
-        let _ = tokio::time::timeout(timeout, receiver.wait_for(|job| job.status.is_ended())).await;
+        let mut stopping = self.inner.stopping.subscribe();
+        tokio::select! {
+            _ = tokio::time::timeout(timeout, receiver.wait_for(|job| job.status.is_ended())) => {}
+            _ = stopping.wait_for(|is_stopping| *is_stopping) => {}
+        }
         let job = receiver.borrow().clone();
         Ok(job)
     }

@@ -43,6 +43,8 @@ use uuid::Uuid;
 pub struct EngineConfig {
     /// Limits and defaults of verbs.
     pub verb: VerbSettings,
+    /// The node's identity; libvirt's host uuid if absent, which some machines change with every start of libvirtd.
+    pub host_uuid: Option<Uuid>,
     /// What the operator set, where the store has nothing newer.
     pub host: HostSettings,
     /// Most jobs that have not ended.
@@ -71,6 +73,7 @@ impl Default for EngineConfig {
     fn default() -> Self {
         Self {
             verb: VerbSettings::default(),
+            host_uuid: None,
             host: HostSettings { description: String::new(), cpu_ratio: 8.0, memory_ratio: 1.0, reserved_memory_bytes: 512 << 20 },
             jobs_open_max: 1000,
             disk_steps_max: 4,

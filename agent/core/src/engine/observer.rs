@@ -3,9 +3,9 @@
 //! An event only says "read this again". Reads may end in another order than they began; [`ReadOrder`] lets a read that began later win.
 
 use super::{Inner, inventory, rebuild};
-use crate::Result;
 use crate::model::{ConnectionState, ObservedVm, Snapshot, Vm};
 use crate::port::HypervisorEvent;
+use crate::{ErrorCode, Result};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,7 +108,9 @@ async fn relist(inner: &Inner) -> Result<()> {
 /// Everything that is read when the connection is new.
 async fn read_everything(inner: &Inner) -> Result<()> {
     inner.ports.hypervisor.ensure_pools().await?;
-    let capabilities = Arc::new(inner.ports.hypervisor.capabilities().await?);
+    let mut capabilities = inner.ports.hypervisor.capabilities().await?;
+    capabilities.host_uuid = inner.config.host_uuid.unwrap_or(capabilities.host_uuid);
+    let capabilities = Arc::new(capabilities);
     inner.world.update(|snapshot| snapshot.capabilities = Some(capabilities));
     read_networks(inner).await?;
     relist(inner).await
@@ -118,7 +120,12 @@ async fn read_networks(inner: &Inner) -> Result<()> {
     let networks = inner.ports.hypervisor.list_networks().await?;
     let mut leases = Vec::new();
     for network in networks.iter().filter(|n| n.is_active && n.ipv4.as_ref().is_some_and(|s| !s.dhcp_ranges.is_empty())) {
-        leases.extend(inner.ports.hypervisor.list_leases(network.network_uuid).await?);
+        match inner.ports.hypervisor.list_leases(network.network_uuid).await {
+            Ok(some) => leases.extend(some),
+            // A driver without leases, or a network that went away since it was listed.
+            Err(error) if matches!(error.code(), ErrorCode::NotSupported | ErrorCode::NetworkNotExist) => {}
+            Err(error) => return Err(error),
+        }
     }
     let pools = inner.ports.hypervisor.pool_space().await?;
     inner.world.update(|snapshot| {
