@@ -263,7 +263,7 @@ impl Accounts {
         let count = self.sessions.write().prune(before);
         if count > 0 {
             let never = Timestamp(i64::MIN);
-            let prune = Write::Prune { jobs_before: never, operations_before: never, tokens_before: before };
+            let prune = Write::Prune { jobs_before: never, operations_before: never, tokens_before: before, events_before: never };
             self.store.commit(vec![prune], Durability::Relaxed).await.map_err(at!())?;
         }
         Ok(count)

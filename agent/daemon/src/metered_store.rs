@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use hvnode_api::health::Health;
 use hvnode_api::metrics::Metrics;
 use hvnode_core::Result;
-use hvnode_core::model::{Job, Operation, Timestamp};
+use hvnode_core::model::{Event, Job, Operation, Timestamp};
 use hvnode_core::port::{Durability, JobFilter, Listing, OperationFilter, Page, Store, StoredState, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -59,7 +59,7 @@ impl MeteredStore {
             return self.inner.job(Uuid::nil()).await.map(drop);
         }
         let never = Timestamp(i64::MIN);
-        let nothing = Write::Prune { jobs_before: never, operations_before: never, tokens_before: never };
+        let nothing = Write::Prune { jobs_before: never, operations_before: never, tokens_before: never, events_before: never };
         self.commit(vec![nothing], Durability::Durable).await
     }
 
@@ -103,6 +103,14 @@ impl Store for MeteredStore {
 
     async fn operation(&self, operation_uuid: Uuid) -> Result<Option<Operation>> {
         self.inner.operation(operation_uuid).await
+    }
+
+    async fn list_events(&self, after: u64, limit: u64) -> Result<Vec<Event>> {
+        self.inner.list_events(after, limit).await
+    }
+
+    async fn event_bounds(&self) -> Result<(u64, u64)> {
+        self.inner.event_bounds().await
     }
 
     async fn list_operations(&self, filter: OperationFilter, page: Page) -> Result<Listing<Operation>> {

@@ -1,6 +1,6 @@
 //! From the port's writes to SQL statements with their values. Done by the caller, so that the writer thread only executes.
 
-use hvnode_core::model::{HostSettings, Job, Operation, TokenRecord};
+use hvnode_core::model::{Event, EventKind, HostSettings, Job, Operation, TokenRecord};
 use hvnode_core::port::Write;
 use hvnode_core::{Result, fail};
 use rusqlite::types::Value;
@@ -17,6 +17,10 @@ pub(crate) struct Statement {
 
 /// Deepest nesting of a stored request. What comes back from the database must still be readable: the JSON reader stops at 128.
 const REQUEST_DEPTH_MAX: usize = 64;
+
+/// Up to the last one that is too old, so that what is left has no holes even where the clock jumped. Without the hint SQLite would walk
+/// the whole table backwards.
+const PRUNE_EVENTS: &str = "DELETE FROM event WHERE cursor <= (SELECT max(cursor) FROM event INDEXED BY event_by_time WHERE time < ?)";
 
 /// The statements of one write.
 pub(crate) fn statements(write: &Write) -> Result<Vec<Statement>> {
@@ -41,7 +45,8 @@ pub(crate) fn statements(write: &Write) -> Result<Vec<Statement>> {
         Write::PutToken(token) => put_token(token)?,
         Write::DeleteToken(hash) => Statement { sql: "DELETE FROM token WHERE token_hash = ?", values: vec![hash.clone().into()] },
         Write::PutHostSettings(settings) => put_host_settings(settings)?,
-        Write::Prune { jobs_before, operations_before, tokens_before } => {
+        Write::PutEvent(event) => return put_event(event),
+        Write::Prune { jobs_before, operations_before, tokens_before, events_before } => {
             return Ok(vec![
                 Statement {
                     sql: "DELETE FROM job WHERE finish_time < ? AND status NOT IN ('queued', 'running')",
@@ -49,6 +54,7 @@ pub(crate) fn statements(write: &Write) -> Result<Vec<Statement>> {
                 },
                 Statement { sql: "DELETE FROM operation WHERE create_time < ?", values: vec![operations_before.0.into()] },
                 Statement { sql: "DELETE FROM token WHERE expire_time < ?", values: vec![tokens_before.0.into()] },
+                Statement { sql: PRUNE_EVENTS, values: vec![events_before.0.into()] },
             ]);
         }
     };
@@ -108,6 +114,22 @@ fn put_token(token: &TokenRecord) -> Result<Statement> {
         sql: "INSERT OR REPLACE INTO token (token_hash, user_uuid, expire_time, document) VALUES (?, ?, ?, ?)",
         values: vec![token.token_hash.clone().into(), text(token.user_uuid), token.expire_time.0.into(), document(token)?],
     })
+}
+
+/// The second statement takes its cursor from the first.
+fn put_event(event: &Event) -> Result<Vec<Statement>> {
+    let sql = "INSERT INTO event (time, document) VALUES (?, ?)";
+    let mut batch = vec![Statement { sql, values: vec![event.time.0.into(), document(event)?] }];
+    if let (EventKind::VmStatus, Some(vm)) = (event.kind, event.resource) {
+        batch.push(match event.new.is_empty() {
+            true => delete("DELETE FROM last_vm_event WHERE vm_uuid = ?", vm.uuid),
+            false => {
+                let sql = "INSERT OR REPLACE INTO last_vm_event (vm_uuid, cursor, document) VALUES (?, last_insert_rowid(), ?)";
+                put(sql, vm.uuid, event)?
+            }
+        });
+    }
+    Ok(batch)
 }
 
 fn put_host_settings(settings: &HostSettings) -> Result<Statement> {

@@ -1,7 +1,7 @@
 //! Look-ups and lists, on a reader's connection.
 
 use crate::error::{failed, undecodable};
-use hvnode_core::model::{Job, Operation, Timestamp};
+use hvnode_core::model::{Event, Job, Operation, Timestamp};
 use hvnode_core::port::{JobFilter, Listing, OperationFilter, Page, SortOrder, StoredState};
 use hvnode_core::{Result, at};
 use rusqlite::types::Value;
@@ -27,6 +27,7 @@ pub(crate) fn load(connection: &Connection) -> Result<StoredState> {
             "SELECT 'the only one', document FROM host_settings WHERE id = ?",
             vec![1.into()],
         )?,
+        last_vm_events: events(&transaction, "last_vm_event", "SELECT cursor, document FROM last_vm_event ORDER BY vm_uuid", &[])?,
     };
     Ok(state)
 }
@@ -68,6 +69,19 @@ pub(crate) fn list_operations(connection: &Connection, filter: &OperationFilter,
     conditions.add("is_success = ?", filter.is_success);
     conditions.add("instr(resource_name, ?) > 0", filter.name.clone());
     list(connection, "operation", "operation_uuid", conditions, page)
+}
+
+pub(crate) fn list_events(connection: &Connection, after: u64, limit: u64) -> Result<Vec<Event>> {
+    let sql = "SELECT cursor, document FROM event WHERE cursor > ? ORDER BY cursor LIMIT ?";
+    events(connection, "event", sql, &[bounded(after), bounded(limit)])
+}
+
+pub(crate) fn event_bounds(connection: &Connection) -> Result<(u64, u64)> {
+    // SQLite keeps the highest cursor ever given; it has no row for it before the first one. One statement: both numbers fit together.
+    let sql = "SELECT coalesce((SELECT min(cursor) FROM event), last + 1), last \
+               FROM (SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0) AS last)";
+    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+    statement.query_row([], |row| Ok((cursor(row, 0)?, cursor(row, 1)?))).map_err(failed).map_err(at!())
 }
 
 /// Problems that SQLite finds in the file; none is good.
@@ -135,6 +149,23 @@ fn decode<T: DeserializeOwned>(connection: &Connection, table: &str, sql: &str, 
     Ok(decoded)
 }
 
+/// First column: cursor; second: document, whose own cursor means nothing.
+fn events(connection: &Connection, table: &str, sql: &str, values: &[Value]) -> Result<Vec<Event>> {
+    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+    let mut rows = statement.query(params_from_iter(values)).map_err(failed)?;
+    let mut decoded = Vec::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        let cursor = cursor(row, 0).map_err(failed)?;
+        decoded.push(Event { cursor, ..parse(table, &cursor.to_string(), row)? });
+    }
+    Ok(decoded)
+}
+
+fn cursor(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let number: i64 = row.get(column)?;
+    u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+}
+
 fn one<T: DeserializeOwned>(connection: &Connection, table: &str, sql: &str, values: Vec<Value>) -> Result<Option<T>> {
     let mut statement = connection.prepare_cached(sql).map_err(failed)?;
     let row = statement.query_row(params_from_iter(values), |row| Ok(decode_row(table, row))).optional().map_err(failed)?;
@@ -144,6 +175,10 @@ fn one<T: DeserializeOwned>(connection: &Connection, table: &str, sql: &str, val
 /// First column: key for the error message; second: document.
 fn decode_row<T: DeserializeOwned>(table: &str, row: &Row<'_>) -> Result<T> {
     let key: String = row.get(0).map_err(failed)?;
+    parse(table, &key, row)
+}
+
+fn parse<T: DeserializeOwned>(table: &str, key: &str, row: &Row<'_>) -> Result<T> {
     let document = row.get_ref(1).and_then(|value| value.as_str().map_err(Into::into)).map_err(failed)?;
-    serde_json::from_str(document).map_err(|error| undecodable(table, &key, error))
+    serde_json::from_str(document).map_err(|error| undecodable(table, key, error))
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 const APPLICATION_ID: i32 = 0x6876_6e64;
 
 /// Entry N leads from schema version N to N + 1. Entries are never changed, only added.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// How long SQLite waits for a lock of a reader that recovers the log, before it reports "busy".
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -6,7 +6,7 @@ use crate::reader::Readers;
 use crate::writer::{StoreStatistics, Writer};
 use crate::{query, schema};
 use async_trait::async_trait;
-use hvnode_core::model::{Job, Operation, Timestamp};
+use hvnode_core::model::{Event, Job, Operation, Timestamp};
 use hvnode_core::port::{Durability, JobFilter, Listing, OperationFilter, Page, Store, StoredState, Write};
 use hvnode_core::{Result, at, fail};
 use rusqlite::Connection;
@@ -113,6 +113,14 @@ impl Store for SqliteStore {
 
     async fn operation(&self, operation_uuid: Uuid) -> Result<Option<Operation>> {
         self.readers.run(move |connection| query::operation(connection, operation_uuid)).await
+    }
+
+    async fn list_events(&self, after: u64, limit: u64) -> Result<Vec<Event>> {
+        self.readers.run(move |connection| query::list_events(connection, after, limit)).await
+    }
+
+    async fn event_bounds(&self) -> Result<(u64, u64)> {
+        self.readers.run(query::event_bounds).await
     }
 
     async fn list_operations(&self, filter: OperationFilter, page: Page) -> Result<Listing<Operation>> {

@@ -2,16 +2,37 @@
 
 use super::api::{Accepted, ChangeRequest};
 use super::queue::{ChangeTraits, Decision, Entry};
-use super::{Inner, inventory, runner};
-use crate::model::{Job, JobStatus, Operation, ResourceKey, Role, Snapshot};
+use super::{Inner, events, inventory, runner};
+use crate::model::{Caller, Job, JobStatus, Operation, ResourceKey, Role, Snapshot};
 use crate::port::{Durability, Write};
-use crate::verb::{Cancel, Change, ChangeInput, Outputs, PlanView, Planned, busy_detail, plan};
+use crate::verb::{self, Cancel, Change, ChangeInput, Outputs, PlanView, Planned, busy_detail, plan};
 use crate::{AgentError, ErrorCode, Result, at, fail, here};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use tokio::sync::watch;
 use uuid::Uuid;
+
+/// Would the change be accepted now? Every reason against it; nothing changes and nothing is logged.
+pub(super) fn assess(inner: &Inner, caller: &Caller, change: &ChangeInput) -> (Vec<AgentError>, Option<Change>) {
+    let mut errors = Vec::new();
+    if caller.role < Role::Operator {
+        errors.push(role_error());
+    }
+    let snapshot = inner.world.load();
+    if let Some(target) = target_of(change) {
+        let decision = inner.lanes.lock().decide(target, ChangeTraits::of(change));
+        errors.extend(check_lane(&decision, target, &snapshot).err());
+    }
+    let view = PlanView { snapshot: &snapshot, settings: &inner.verb_settings, now: inner.now(), caller };
+    let (more, planned) = verb::assess(change, view);
+    errors.extend(more);
+    (errors, planned.map(|planned| planned.change))
+}
+
+fn role_error() -> AgentError {
+    fail!(PermissionDenied, "changes need the role operator or admin"; "变更操作需要 operator 或 admin 角色")
+}
 
 /// What was taken in memory for a job that is not committed yet.
 struct Reserved {
@@ -40,7 +61,7 @@ pub(super) async fn submit(inner: Arc<Inner>, request: ChangeRequest) -> Result<
 
 async fn accept(inner: &Arc<Inner>, request: &ChangeRequest) -> Result<Accepted> {
     if request.caller.role < Role::Operator {
-        return Err(fail!(PermissionDenied, "changes need the role operator or admin"; "变更操作需要 operator 或 admin 角色"));
+        return Err(role_error());
     }
     if inner.is_stopping() {
         return Err(fail!(ResourceBusy, "the daemon is shutting down, try again"; "守护进程正在停止，请重试"));
@@ -55,11 +76,15 @@ async fn accept(inner: &Arc<Inner>, request: &ChangeRequest) -> Result<Accepted>
     {
         return Ok(replay);
     }
+    if let ChangeInput::CreateImage(input) = &request.change {
+        inner.ports.images.check_url(&input.url).map_err(at!())?;
+    }
     let reserved = reserve(inner, request, &fingerprint).map_err(at!())?;
     if let Err(error) = inner.ports.store.commit(reserved.writes.clone(), Durability::Durable).await {
         release(inner, &reserved);
         return Err(error.passing(here!()));
     }
+    inner.events.poke();
     if !reserved.is_ended {
         runner::spawn(inner, reserved.job.clone(), reserved.change, reserved.cancel, seed_of(&request.change), runner::Mode::Run);
     }
@@ -161,6 +186,7 @@ fn reserve(inner: &Inner, request: &ChangeRequest, fingerprint: &str) -> Result<
         }
         let mut writes = records;
         writes.push(Write::PutJob(job.clone()));
+        writes.push(Write::PutEvent(Arc::new(events::job_status(&job, "", inner.now()))));
         writes.push(Write::PutOperation(Arc::new(operation)));
         Ok(Reserved { job, change: planned.change, cancel, writes, inverses, is_ended })
     })
@@ -171,7 +197,14 @@ fn target_of(change: &ChangeInput) -> Option<ResourceKey> {
     use crate::model::ResourceType as R;
     let (kind, uuid) = match change {
         ChangeInput::CreateVm(_) | ChangeInput::CreateImage(_) | ChangeInput::CreateSpecification(_) => return None,
-        ChangeInput::StartVm(i) | ChangeInput::ResetVm(i) | ChangeInput::PauseVm(i) | ChangeInput::ResumeVm(i) => (R::Vm, i.vm_uuid),
+        ChangeInput::StartVm(i)
+        | ChangeInput::ResetVm(i)
+        | ChangeInput::PauseVm(i)
+        | ChangeInput::ResumeVm(i)
+        | ChangeInput::RecoverVm(i)
+        | ChangeInput::ExpungeVm(i)
+        | ChangeInput::ReleaseVm(i) => (R::Vm, i.vm_uuid),
+        ChangeInput::AdoptVm(i) => (R::Vm, i.vm_uuid),
         ChangeInput::StopVm(i) => (R::Vm, i.vm_uuid),
         ChangeInput::RebootVm(i) => (R::Vm, i.vm_uuid),
         ChangeInput::UpdateVm(i) => (R::Vm, i.vm_uuid),

@@ -1,10 +1,10 @@
 //! The engine's face: what dialects call.
 
 use super::{Engine, accept};
-use crate::model::{Caller, Job, JobStatus, Operation, PowerState, Role, Snapshot};
+use crate::model::{Caller, Event, Job, JobStatus, Operation, PowerState, Role, Snapshot};
 use crate::port::{ConnectionState, DisplayAddress, Durability, JobFilter, Listing, OperationFilter, Page, Write};
 use crate::verb::{Change, ChangeInput};
-use crate::{Result, at, fail};
+use crate::{AgentError, Result, at, fail};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,77 @@ pub struct Accepted {
     pub is_replay: bool,
 }
 
+/// What a dry run says.
+#[derive(Debug)]
+pub struct DryRun {
+    /// Every reason against the change; none if it would be accepted now.
+    pub problems: Vec<AgentError>,
+    /// The definition it would give to the hypervisor, where it gives one.
+    pub domain_xml: Option<String>,
+}
+
+/// A part of the event stream.
+#[derive(Debug, Clone)]
+pub struct EventPage {
+    /// Events in order.
+    pub events: Vec<Arc<Event>>,
+    /// Where to go on.
+    pub next_cursor: u64,
+    /// True if there were events after the asked cursor that are not kept any more, or the cursor is not of this stream: look at
+    /// everything once, then go on from `next_cursor`.
+    pub has_gap: bool,
+}
+
 impl Engine {
+    /// Would the change be accepted now? Nothing changes and nothing is logged.
+    ///
+    /// # Errors
+    /// `HypervisorUnavailable` and the like where the definition cannot be rendered.
+    pub async fn dry_run(&self, caller: &Caller, change: &ChangeInput) -> Result<DryRun> {
+        let (problems, planned) = accept::assess(&self.inner, caller, change);
+        let domain = planned.filter(|_| problems.is_empty()).and_then(|change| change.domain(&self.snapshot()));
+        let domain_xml = match domain {
+            Some(spec) => Some(self.inner.ports.hypervisor.render(&spec).await.map_err(at!())?),
+            None => None,
+        };
+        Ok(DryRun { problems, domain_xml })
+    }
+
+    /// Events after `cursor`, at most `limit`; where there are none yet, waits at most `wait` for one.
+    ///
+    /// # Errors
+    /// `StoreFailed`.
+    pub async fn events(&self, cursor: u64, limit: usize, wait: Duration) -> Result<EventPage> {
+        let feed = &self.inner.events;
+        if cursor > feed.last() {
+            return Ok(EventPage { events: Vec::new(), next_cursor: feed.last(), has_gap: true });
+        }
+        let mut stopping = self.inner.stopping.subscribe();
+        tokio::select! {
+            () = feed.wait_for_more(cursor, wait) => {}
+            _ = stopping.wait_for(|is_stopping| *is_stopping) => {}
+        }
+        let events = match feed.recent(cursor, limit) {
+            Some(events) => events,
+            None => self.stored_events(cursor, limit).await?,
+        };
+        let (first, _) = self.inner.ports.store.event_bounds().await.map_err(at!())?;
+        let next_cursor = events.last().map_or(cursor, |event| event.cursor);
+        Ok(EventPage { events, next_cursor, has_gap: cursor > 0 && cursor + 1 < first })
+    }
+
+    async fn stored_events(&self, cursor: u64, limit: usize) -> Result<Vec<Arc<Event>>> {
+        let last = self.inner.events.last();
+        let events = self.inner.ports.store.list_events(cursor, limit as u64).await.map_err(at!())?;
+        // What the store has numbered and the feed has not shown yet comes with the next call, in order.
+        Ok(events.into_iter().filter(|event| event.cursor <= last).map(Arc::new).collect())
+    }
+
+    /// Cursor of the newest event.
+    pub fn last_event_cursor(&self) -> u64 {
+        self.inner.events.last()
+    }
+
     /// The current picture of the node. Never blocks.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.inner.world.load()

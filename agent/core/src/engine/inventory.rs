@@ -1,5 +1,6 @@
 //! How the picture of the node changes: by committed records, by what libvirt was seen to have, by jobs.
 
+use super::events;
 use crate::model::{Freshness, Job, JobStatus, ObservedVm, PowerState, ResourceType, Snapshot, Timestamp, VerbKind, Vm};
 use crate::port::Write;
 use std::sync::Arc;
@@ -24,10 +25,16 @@ pub(crate) fn apply(snapshot: &mut Snapshot, write: &Write) {
             snapshot.volumes.remove(uuid);
         }
         Write::PutImage(image) => {
+            let before = snapshot.images.get(&image.image_uuid).map(|i| i.status);
+            if before != Some(image.status) {
+                snapshot.event_drafts.push(events::image_status(image, before));
+            }
             snapshot.images.insert(image.image_uuid, image.clone());
         }
         Write::DeleteImage(uuid) => {
-            snapshot.images.remove(uuid);
+            if let Some(image) = snapshot.images.remove(uuid) {
+                snapshot.event_drafts.push(events::image_gone(&image));
+            }
         }
         Write::PutSpecification(specification) => {
             snapshot.specifications.insert(specification.specification_uuid, specification.clone());
@@ -42,6 +49,7 @@ pub(crate) fn apply(snapshot: &mut Snapshot, write: &Write) {
         | Write::DeleteAccount(_)
         | Write::PutToken(_)
         | Write::DeleteToken(_)
+        | Write::PutEvent(_)
         | Write::Prune { .. } => {}
     }
 }
@@ -159,14 +167,17 @@ pub(crate) fn mark_vm_stale(snapshot: &mut Snapshot, vm_uuid: Uuid) {
 
 /// Changes one VM of the picture and settles it; a VM with neither record nor observation left is taken out.
 pub(crate) fn change_vm(snapshot: &mut Snapshot, vm_uuid: Uuid, change: impl FnOnce(&mut Option<Vm>)) {
-    let mut vm = snapshot.vms.get(&vm_uuid).map(|vm| Vm::clone(vm));
+    let before = snapshot.vms.get(&vm_uuid).cloned();
+    let mut vm = before.as_deref().cloned();
     change(&mut vm);
     match vm {
         Some(mut vm) if vm.record.is_some() || vm.observed.is_some() => {
             vm.settle();
+            events::compare_vms(&mut snapshot.event_drafts, before.as_deref(), Some(&vm));
             snapshot.vms.insert(vm_uuid, Arc::new(vm));
         }
         _ => {
+            events::compare_vms(&mut snapshot.event_drafts, before.as_deref(), None);
             snapshot.vms.remove(&vm_uuid);
             snapshot.vm_usage.remove(&vm_uuid);
         }

@@ -10,9 +10,11 @@
 
 mod accept;
 mod api;
+mod events;
 mod housekeeping;
 mod inventory;
 mod observer;
+mod policy;
 mod queue;
 mod rebuild;
 mod recovery;
@@ -23,11 +25,12 @@ mod tests;
 mod usage;
 
 pub use api::*;
+pub use policy::PolicySettings;
 
 pub use crate::model::Snapshot;
 
 use crate::model::{ConnectionState, HostSettings, Job, Timestamp};
-use crate::port::{Clock, HostProbe, Hypervisor, ImageTransfer, Store, StoredState};
+use crate::port::{Clock, Durability, HostProbe, Hypervisor, ImageTransfer, Store, StoredState, Write};
 use crate::verb::{VerbSettings, World};
 use crate::{Result, at};
 use parking_lot::Mutex;
@@ -35,7 +38,7 @@ use queue::Lanes;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use uuid::Uuid;
 
 /// How the engine behaves; the daemon fills it from its configuration.
@@ -65,6 +68,10 @@ pub struct EngineConfig {
     pub job_retention: Duration,
     /// How long operation rows are kept.
     pub operation_retention: Duration,
+    /// How long events are kept.
+    pub event_retention: Duration,
+    /// What the node does by itself.
+    pub policy: PolicySettings,
     /// How long an undo is tried while libvirt does not answer.
     pub undo_patience: Duration,
 }
@@ -84,6 +91,8 @@ impl Default for EngineConfig {
             idempotency_window: Duration::from_secs(24 * 3600),
             job_retention: Duration::from_secs(30 * 24 * 3600),
             operation_retention: Duration::from_secs(180 * 24 * 3600),
+            event_retention: Duration::from_secs(7 * 24 * 3600),
+            policy: PolicySettings::default(),
             undo_patience: Duration::from_secs(600),
         }
     }
@@ -135,6 +144,8 @@ pub(crate) struct Inner {
     keys: Mutex<HashMap<Uuid, watch::Receiver<()>>>,
     /// Order of reads from libvirt: a read that began later wins over one that began earlier.
     reads: Mutex<observer::ReadOrder>,
+    events: events::Feed,
+    restarts: Mutex<policy::RestartCounts>,
     disk_slots: Semaphore,
     start_slots: Semaphore,
     stopping: watch::Sender<bool>,
@@ -177,13 +188,22 @@ impl Engine {
             pools: Arc::new(Vec::new()),
             connection: ConnectionState::Connecting,
             daemon_start_time: ports.clock.now(),
+            event_drafts: Vec::new(),
             generation: 0,
         };
         for record in stored.vms {
-            inventory::apply(&mut snapshot, &crate::port::Write::PutVm(Arc::new(record)));
+            inventory::apply(&mut snapshot, &Write::PutVm(Arc::new(record)));
         }
+        // What stood in the store is nothing new.
+        snapshot.event_drafts.clear();
+        let (_, last_cursor) = ports.store.event_bounds().await.map_err(at!())?;
+        let started = Write::PutEvent(Arc::new(events::daemon("", "started", ports.clock.now())));
+        ports.store.commit(vec![started], Durability::Relaxed).await.map_err(at!())?;
+        let (drafts, draft_receiver) = mpsc::channel(events::DRAFTS_MAX);
         let inner = Arc::new(Inner {
-            world: Arc::new(World::new(snapshot)),
+            world: Arc::new(World::new(snapshot, drafts)),
+            events: events::Feed::new(last_cursor),
+            restarts: Mutex::new(HashMap::new()),
             verb_settings: Arc::new(config.verb.clone()),
             lanes: Mutex::new(Lanes::new(config.jobs_open_max)),
             waiting: Mutex::new(HashMap::new()),
@@ -195,6 +215,7 @@ impl Engine {
             ports,
             config,
         });
+        events::spawn(&inner, draft_receiver, stored.last_vm_events);
         recovery::take_up(&inner, stored.open_jobs).await;
         observer::spawn(&inner);
         sampler::spawn(&inner);
@@ -205,7 +226,13 @@ impl Engine {
     /// Accepts nothing more and waits for the jobs that run, at most `deadline`. Jobs that are left go on at the next start.
     /// True if none is left.
     pub async fn shutdown(&self, deadline: Duration) -> bool {
-        self.inner.stopping.send_replace(true);
+        if !self.inner.stopping.send_replace(true) {
+            let stopping = Write::PutEvent(Arc::new(events::daemon("started", "stopping", self.inner.now())));
+            if let Err(error) = self.inner.ports.store.commit(vec![stopping], Durability::Relaxed).await {
+                tracing::warn!(error = %error.chain(), "The stop could not be written to the event stream");
+            }
+            self.inner.events.poke();
+        }
         self.inner.world.wait_until(deadline, |snapshot| snapshot.open_jobs.is_empty()).await
     }
 }

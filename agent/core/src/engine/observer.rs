@@ -2,7 +2,7 @@
 //!
 //! An event only says "read this again". Reads may end in another order than they began; [`ReadOrder`] lets a read that began later win.
 
-use super::{Inner, inventory, rebuild};
+use super::{Inner, events, inventory, rebuild};
 use crate::model::{ConnectionState, ObservedVm, Snapshot, Vm};
 use crate::port::HypervisorEvent;
 use crate::{ErrorCode, Result};
@@ -131,6 +131,7 @@ async fn read_networks(inner: &Inner) -> Result<()> {
     inner.world.update(|snapshot| {
         snapshot.networks = networks.into_iter().map(|n| (n.network_uuid, Arc::new(n))).collect();
         snapshot.leased_addresses = leases.into_iter().map(|l| (l.mac_address, l.ip_address)).collect();
+        snapshot.event_drafts.extend(events::capacity(&snapshot.pools, &pools));
         snapshot.pools = Arc::new(pools);
     });
     Ok(())
@@ -165,7 +166,10 @@ async fn follow_connection(inner: Arc<Inner>) {
 }
 
 fn set_connection(inner: &Inner, state: ConnectionState) {
-    inner.world.update(|snapshot: &mut Snapshot| snapshot.connection = state);
+    inner.world.update(|snapshot: &mut Snapshot| {
+        snapshot.event_drafts.extend(events::connection(&snapshot.connection, &state));
+        snapshot.connection = state;
+    });
 }
 
 async fn follow_events(inner: Arc<Inner>, mut events: mpsc::Receiver<HypervisorEvent>) {

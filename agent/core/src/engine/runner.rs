@@ -6,9 +6,9 @@
 //!                       └──▶ undo, last step first ──▶ failed | canceled
 //! ```
 
-use super::{Inner, inventory, observer};
+use super::{Inner, events, inventory, observer};
 use crate::error::ErrorRecord;
-use crate::model::{Job, JobStatus, Operation, ResourceType, StepRecord, StepStatus};
+use crate::model::{Event, Job, JobStatus, Operation, ResourceType, StepRecord, StepStatus};
 use crate::port::{ConnectionState, Durability, TransferControl, Write};
 use crate::verb::{Cancel, Change, GuestSeed, Outputs, Step, StepContext, Weight};
 use crate::{AgentError, ErrorCode, Result, fail};
@@ -54,7 +54,7 @@ pub(super) fn spawn(inner: &Arc<Inner>, job: Arc<Job>, change: Change, cancel: C
             seed,
         };
         let job = Job::clone(&job);
-        Run { inner, job, change, context, mode }.whole().await;
+        Run { inner, job, change, context, mode, told: Vec::new() }.whole().await;
     };
     tokio::spawn(tracing::Instrument::instrument(task, span));
 }
@@ -65,6 +65,8 @@ struct Run {
     change: Change,
     context: StepContext,
     mode: Mode,
+    /// Events that go with the next commit.
+    told: Vec<Event>,
 }
 
 impl Run {
@@ -73,6 +75,7 @@ impl Run {
         self.job.status = JobStatus::Running;
         self.job.start_time = Some(self.job.start_time.unwrap_or_else(|| self.inner.now()));
         self.job.is_after_restart |= self.mode != Mode::Run;
+        self.told.push(events::job_status(&self.job, JobStatus::Queued.word(), self.inner.now()));
         self.publish();
         tracing::info!(resource = %self.job.resource.uuid, name = %self.job.resource_name, after_restart = self.job.is_after_restart, "Job started");
         let outcome = if self.mode == Mode::Undo { Err(restarted_error(&self.job)) } else { self.forward().await };
@@ -149,9 +152,14 @@ impl Run {
     /// Writes a step down before it runs. Kernel-durable is enough: the plan alone, committed durably, suffices to resume or undo.
     async fn journal(&mut self, name: &'static str, status: StepStatus) {
         self.mark(name, status);
-        let write = Write::PutJob(Arc::new(self.job.clone()));
-        if let Err(error) = self.inner.ports.store.commit(vec![write], Durability::Relaxed).await {
-            tracing::warn!(error = %error.chain(), step = name, "A step could not be written to the journal");
+        let mut writes = vec![Write::PutJob(Arc::new(self.job.clone()))];
+        writes.extend(self.told.iter().cloned().map(|event| Write::PutEvent(Arc::new(event))));
+        match self.inner.ports.store.commit(writes, Durability::Relaxed).await {
+            Ok(()) => {
+                self.told.clear();
+                self.inner.events.poke();
+            }
+            Err(error) => tracing::warn!(error = %error.chain(), step = name, "A step could not be written to the journal"),
         }
     }
 
@@ -242,13 +250,16 @@ impl Run {
     async fn end(mut self, writes: Vec<Write>) {
         self.job.finish_time = Some(self.inner.now());
         self.job.input = Value::Null;
+        self.told.push(events::job_status(&self.job, JobStatus::Running.word(), self.inner.now()));
         let job = Arc::new(self.job);
         let mut all = writes.clone();
+        all.extend(self.told.into_iter().map(|event| Write::PutEvent(Arc::new(event))));
         all.push(Write::PutJob(job.clone()));
         if let Some(operation) = ended_operation(&self.inner, &job).await {
             all.push(Write::PutOperation(Arc::new(operation)));
         }
         commit_at_last(&self.inner, all).await;
+        self.inner.events.poke();
         let inner = &self.inner;
         inner.world.update(|snapshot| {
             for write in &writes {

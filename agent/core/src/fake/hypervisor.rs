@@ -177,6 +177,17 @@ impl Hypervisor for FakeHypervisor {
         self.call("update_description", spec.vm_uuid, describe).await
     }
 
+    async fn remove_description(&self, vm_uuid: Uuid) -> Result<()> {
+        let forget = |world: &mut World| {
+            let domain = world.find(vm_uuid)?;
+            domain.observed.metadata = None;
+            domain.observed.metadata_is_broken = false;
+            world.tell(&HypervisorEvent::DomainChanged(vm_uuid));
+            Ok(())
+        };
+        self.call("remove_description", vm_uuid, forget).await
+    }
+
     async fn resize(&self, spec: &DomainSpec) -> Result<()> {
         let resize = |world: &mut World| {
             let domain = world.find(spec.vm_uuid)?;

@@ -32,6 +32,8 @@ fn spec(number: u128) -> DomainSpec {
         architecture: "x86_64".into(),
         auto_start: false,
         locked: false,
+        restart_on_crash: false,
+        expire_time: None,
         volumes: vec![],
         nics: vec![],
         metadata: BTreeMap::new(),

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Image transfer that moves no bytes: a finished image becomes a file of a [`FakeNode`]'s images pool.
 #[derive(Debug)]
@@ -87,6 +88,13 @@ impl ImageTransfer for FakeImageTransfer {
         put.map_err(|error| fail!(RepositoryFull).caused_by(error))?;
         self.faults.leave(pass).await?;
         Ok(fetched)
+    }
+
+    async fn remove_strays(&self, directory: &str, _known: &[Uuid]) -> Result<Vec<String>> {
+        // A transfer in memory leaves no partial file.
+        let pass = self.faults.enter("remove_strays", directory.to_owned()).await?;
+        self.faults.leave(pass).await?;
+        Ok(Vec::new())
     }
 
     async fn discard(&self, request: &FetchRequest) -> Result<()> {

@@ -2,11 +2,14 @@
 
 use super::faults::Faults;
 use crate::Result;
-use crate::model::{Account, HostSettings, Image, Job, Operation, Specification, Timestamp, TokenRecord, VmRecord, Volume};
+use crate::model::{
+    Account, Event, EventKind, HostSettings, Image, Job, Operation, Specification, Timestamp, TokenRecord, VmRecord, Volume,
+};
 use crate::port::{Durability, JobFilter, Listing, OperationFilter, Page, SortOrder, Store, StoredState, Write};
 use async_trait::async_trait;
 use imbl::OrdMap;
 use parking_lot::Mutex;
+use std::ops::Bound;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -38,6 +41,11 @@ struct Tables {
     accounts: OrdMap<Uuid, Arc<Account>>,
     tokens: OrdMap<String, TokenRecord>,
     host_settings: Option<HostSettings>,
+    events: OrdMap<u64, Arc<Event>>,
+    /// Outlives the events, so that no cursor is given twice.
+    last_cursor: u64,
+    /// What was announced last of each VM that is not gone; outlives the events.
+    last_vm_events: OrdMap<Uuid, Arc<Event>>,
 }
 
 impl FakeStore {
@@ -95,11 +103,32 @@ impl Tables {
             Write::PutToken(token) => drop(self.tokens.insert(token.token_hash.clone(), token)),
             Write::DeleteToken(hash) => drop(self.tokens.remove(&hash)),
             Write::PutHostSettings(settings) => self.host_settings = Some(settings),
-            Write::Prune { jobs_before, operations_before, tokens_before } => {
+            Write::PutEvent(event) => self.append(&event),
+            Write::Prune { jobs_before, operations_before, tokens_before, events_before } => {
                 retain(&mut self.jobs, |job| !job.status.is_ended() || job.finish_time.is_none_or(|time| time >= jobs_before));
                 retain(&mut self.operations, |operation| operation.create_time >= operations_before);
                 retain(&mut self.tokens, |token| token.expire_time >= tokens_before);
+                self.prune_events(events_before);
             }
+        }
+    }
+
+    fn append(&mut self, event: &Event) {
+        self.last_cursor += 1;
+        let event = Arc::new(Event { cursor: self.last_cursor, ..event.clone() });
+        if let (EventKind::VmStatus, Some(vm)) = (event.kind, event.resource) {
+            match event.new.is_empty() {
+                true => drop(self.last_vm_events.remove(&vm.uuid)),
+                false => drop(self.last_vm_events.insert(vm.uuid, Arc::clone(&event))),
+            }
+        }
+        self.events.insert(event.cursor, event);
+    }
+
+    /// Up to the last one that is too old, so that what is left has no holes even where the clock jumped.
+    fn prune_events(&mut self, before: Timestamp) {
+        if let Some(last) = self.events.values().filter(|event| event.time < before).map(|event| event.cursor).max() {
+            retain(&mut self.events, |event| event.cursor > last);
         }
     }
 }
@@ -133,6 +162,7 @@ impl Store for FakeStore {
                 accounts: tables.accounts.values().map(|account| Account::clone(account)).collect(),
                 tokens: tables.tokens.values().cloned().collect(),
                 host_settings: tables.host_settings.clone(),
+                last_vm_events: tables.last_vm_events.values().map(|event| Event::clone(event)).collect(),
             }
         })
         .await
@@ -183,6 +213,24 @@ impl Store for FakeStore {
     async fn operation(&self, operation_uuid: Uuid) -> Result<Option<Operation>> {
         self.call("operation", operation_uuid.to_string(), |disk| {
             disk.current.operations.get(&operation_uuid).map(|operation| Operation::clone(operation))
+        })
+        .await
+    }
+
+    async fn list_events(&self, after: u64, limit: u64) -> Result<Vec<Event>> {
+        self.call("list_events", after.to_string(), |disk| {
+            let take = usize::try_from(limit).unwrap_or(usize::MAX);
+            let later = (Bound::Excluded(after), Bound::Unbounded);
+            disk.current.events.range(later).take(take).map(|(_, event)| Event::clone(event)).collect()
+        })
+        .await
+    }
+
+    async fn event_bounds(&self) -> Result<(u64, u64)> {
+        self.call("event_bounds", String::new(), |disk| {
+            let tables = &disk.current;
+            let first = tables.events.get_min().map_or(tables.last_cursor + 1, |(cursor, _)| *cursor);
+            (first, tables.last_cursor)
         })
         .await
     }
@@ -270,11 +318,52 @@ mod tests {
         let writes = vec![Write::PutJob(job(1, JobStatus::Running, "a")), Write::PutJob(job(2, JobStatus::Failed, "b"))];
         store.commit(writes, Durability::Relaxed).await.unwrap();
         let later = Timestamp::from_seconds(100);
-        let prune = Write::Prune { jobs_before: later, operations_before: later, tokens_before: later };
+        let prune = Write::Prune { jobs_before: later, operations_before: later, tokens_before: later, events_before: later };
         store.commit(vec![prune], Durability::Relaxed).await.unwrap();
         let left = store.list_jobs(JobFilter::default(), ALL).await.unwrap().rows;
         assert_eq!(left.iter().map(|j| j.status).collect::<Vec<_>>(), [JobStatus::Running]);
         assert_eq!(store.load().await.unwrap().open_jobs.len(), 1);
+    }
+
+    fn put_event(vm: u128, new: &str, second: i64) -> Write {
+        Write::PutEvent(Arc::new(Event {
+            cursor: 77,
+            time: Timestamp::from_seconds(second),
+            kind: EventKind::VmStatus,
+            resource: Some(ResourceKey { kind: ResourceType::Vm, uuid: Uuid::from_u128(vm) }),
+            resource_name: "web".into(),
+            old: String::new(),
+            new: new.into(),
+            reason: String::new(),
+            job_uuid: None,
+            request_id: String::new(),
+        }))
+    }
+
+    #[tokio::test]
+    async fn events_are_numbered_pruned_without_holes_and_never_numbered_again() {
+        let store = FakeStore::new(Faults::new());
+        assert_eq!(store.event_bounds().await.unwrap(), (1, 0));
+        // The clock jumps back once.
+        let writes = vec![put_event(1, "running", 1), put_event(2, "running", 9), put_event(3, "running", 2), put_event(1, "stopped", 10)];
+        store.commit(writes, Durability::Durable).await.unwrap();
+        let prune = |second| {
+            let never = Timestamp(i64::MIN);
+            let events_before = Timestamp::from_seconds(second);
+            vec![Write::Prune { jobs_before: never, operations_before: never, tokens_before: never, events_before }]
+        };
+        store.commit(prune(5), Durability::Relaxed).await.unwrap();
+        assert_eq!(store.event_bounds().await.unwrap(), (4, 4));
+        store.commit(prune(50), Durability::Relaxed).await.unwrap();
+        assert_eq!(store.event_bounds().await.unwrap(), (5, 4));
+        store.commit(vec![put_event(2, "", 51), put_event(4, "running", 52)], Durability::Relaxed).await.unwrap();
+        let reopened = store.reopen(Faults::new());
+        let cursors = |events: Vec<Event>| events.iter().map(|event| event.cursor).collect::<Vec<_>>();
+        assert_eq!(cursors(reopened.list_events(0, 9).await.unwrap()), [5, 6]);
+        assert_eq!(cursors(reopened.list_events(5, 9).await.unwrap()), [6]);
+        assert_eq!(cursors(reopened.list_events(0, 1).await.unwrap()), [5]);
+        // Of VMs 1, 3 and 4; the second is gone.
+        assert_eq!(cursors(reopened.load().await.unwrap().last_vm_events), [4, 3, 6]);
     }
 
     #[tokio::test]

@@ -63,6 +63,19 @@ pub enum ImageStatus {
     Deleting,
 }
 
+impl ImageStatus {
+    /// The word in APIs and events.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Downloading => "downloading",
+            Self::Ready => "ready",
+            Self::Error => "error",
+            Self::Deleting => "deleting",
+        }
+    }
+}
+
 /// An image as stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Image {

@@ -28,8 +28,16 @@ pub enum VerbKind {
     UpdateVm,
     /// Change cpu and memory of a stopped VM.
     ResizeVm,
-    /// Remove it.
+    /// Remove it, or put it into the trash.
     DeleteVm,
+    /// Take it out of the trash.
+    RecoverVm,
+    /// Remove what is in the trash for good.
+    ExpungeVm,
+    /// Take over somebody else's VM.
+    AdoptVm,
+    /// Give a VM up without touching it.
+    ReleaseVm,
     /// Fetch an image.
     CreateImage,
     /// Change what is said about an image.
@@ -48,7 +56,7 @@ pub enum VerbKind {
 
 impl VerbKind {
     /// Every verb.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 21] = [
         Self::CreateVm,
         Self::StartVm,
         Self::StopVm,
@@ -59,6 +67,10 @@ impl VerbKind {
         Self::UpdateVm,
         Self::ResizeVm,
         Self::DeleteVm,
+        Self::RecoverVm,
+        Self::ExpungeVm,
+        Self::AdoptVm,
+        Self::ReleaseVm,
         Self::CreateImage,
         Self::UpdateImage,
         Self::DeleteImage,
@@ -81,6 +93,10 @@ impl VerbKind {
             Self::UpdateVm => "update_vm",
             Self::ResizeVm => "resize_vm",
             Self::DeleteVm => "delete_vm",
+            Self::RecoverVm => "recover_vm",
+            Self::ExpungeVm => "expunge_vm",
+            Self::AdoptVm => "adopt_vm",
+            Self::ReleaseVm => "release_vm",
             Self::CreateImage => "create_image",
             Self::UpdateImage => "update_image",
             Self::DeleteImage => "delete_image",
@@ -103,7 +119,11 @@ impl VerbKind {
             | Self::ResumeVm
             | Self::UpdateVm
             | Self::ResizeVm
-            | Self::DeleteVm => ResourceType::Vm,
+            | Self::DeleteVm
+            | Self::RecoverVm
+            | Self::ExpungeVm
+            | Self::AdoptVm
+            | Self::ReleaseVm => ResourceType::Vm,
             Self::CreateImage | Self::UpdateImage | Self::DeleteImage => ResourceType::Image,
             Self::CreateSpecification | Self::UpdateSpecification | Self::DeleteSpecification => ResourceType::Specification,
             Self::DeleteVolume => ResourceType::Volume,

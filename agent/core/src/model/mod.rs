@@ -3,6 +3,7 @@
 //! Sizes are bytes, times are UTC nanoseconds ([`Timestamp`]), identifiers are UUIDs. Dialects convert at their edge.
 
 mod account;
+mod event;
 mod host;
 mod image;
 mod job;
@@ -17,6 +18,7 @@ mod vm_state;
 mod volume;
 
 pub use account::*;
+pub use event::*;
 pub use host::*;
 pub use image::*;
 pub use job::*;

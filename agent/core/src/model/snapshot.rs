@@ -1,8 +1,8 @@
 //! What readers see: one immutable picture of the node.
 
 use super::{
-    ConnectionState, HostCapabilities, HostFacts, HostSettings, Image, Job, MacAddress, Network, Nic, PoolSpace, Specification, Timestamp,
-    UsagePoint, Vm, Volume,
+    ConnectionState, Event, HostCapabilities, HostFacts, HostSettings, Image, Job, MacAddress, Network, Nic, PoolSpace, Specification,
+    Timestamp, UsagePoint, Vm, Volume,
 };
 use imbl::OrdMap;
 use std::net::Ipv4Addr;
@@ -42,6 +42,8 @@ pub struct Snapshot {
     pub connection: ConnectionState,
     /// Start of this run of the daemon.
     pub daemon_start_time: Timestamp,
+    /// What a change of the picture has to tell; taken out before readers see the picture.
+    pub event_drafts: Vec<Event>,
     /// Grows by one with every change of the picture.
     pub generation: u64,
 }

@@ -62,6 +62,8 @@ pub enum VmPhase {
     Ready,
     /// The delete job has not ended.
     Deleting,
+    /// Deleted, kept until its time is over or it is recovered.
+    Trashed,
 }
 
 /// A VM as asked for and stored.
@@ -97,6 +99,12 @@ pub struct VmRecord {
     pub auto_start: bool,
     /// Refuses delete and stop while set.
     pub locked: bool,
+    /// Start again, after a growing pause, when its QEMU died.
+    #[serde(default)]
+    pub restart_on_crash: bool,
+    /// When it is removed for good, while it is in the trash.
+    #[serde(default)]
+    pub expire_time: Option<Timestamp>,
     /// Disks in device order; the rest of each is in its `Volume`.
     pub volumes: Vec<Uuid>,
     /// NICs in device order.
@@ -234,6 +242,8 @@ pub struct Vm {
     pub requested_power: Option<PowerState>,
     /// The guest's kernel panicked since it was last seen running.
     pub has_panicked: bool,
+    /// Where libvirt's definition differs from what was asked for, in words. Shown, never overwritten.
+    pub drift: Vec<String>,
 }
 
 impl Vm {
@@ -251,6 +261,7 @@ impl Vm {
             reboot_count: 0,
             requested_power: None,
             has_panicked: false,
+            drift: Vec::new(),
         };
         vm.settle();
         vm
@@ -270,6 +281,7 @@ impl Vm {
             reboot_count: 0,
             requested_power: None,
             has_panicked: false,
+            drift: Vec::new(),
         };
         vm.settle();
         vm
@@ -285,7 +297,34 @@ impl Vm {
             (Some(_), _) => Management::Managed,
         };
         self.status = status_of(self.job.as_ref().map(|j| j.verb), self.observed.as_ref().map(|o| o.power), phase, contradiction.is_some());
+        self.drift = self.find_drift();
         self.reason = contradiction.unwrap_or_else(|| self.observed_reason());
+    }
+
+    fn find_drift(&self) -> Vec<String> {
+        let (Some(record), Some(observed)) = (&self.record, &self.observed) else { return Vec::new() };
+        if self.job.is_some() || !matches!(record.phase, VmPhase::Ready | VmPhase::Trashed) {
+            return Vec::new();
+        }
+        let mut drift = Vec::new();
+        if record.cpu_cores != observed.cpu_cores {
+            drift.push(format!("cpu_cores: {} asked for, {} in libvirt", record.cpu_cores, observed.cpu_cores));
+        }
+        if record.memory_bytes != observed.memory_bytes {
+            drift.push(format!("memory_size: {} asked for, {} in libvirt", record.memory_bytes, observed.memory_bytes));
+        }
+        for uuid in &record.volumes {
+            let name = uuid.to_string();
+            if !observed.disks.iter().any(|disk| disk.path.contains(&name)) {
+                drift.push(format!("usds: {name} is not attached in libvirt"));
+            }
+        }
+        for nic in &record.nics {
+            if !observed.nics.iter().any(|o| o.mac_address == nic.mac_address) {
+                drift.push(format!("interfaces: {} is not in libvirt", nic.mac_address));
+            }
+        }
+        drift
     }
 
     fn observed_reason(&self) -> StateReason {
@@ -301,7 +340,7 @@ impl Vm {
     /// Why record and observation do not fit each other, if they do not. Never during a create or delete: then they differ by design.
     fn contradiction(&self) -> Option<StateReason> {
         let record = self.record.as_ref()?;
-        if record.phase != VmPhase::Ready || self.freshness == Freshness::Unavailable {
+        if !matches!(record.phase, VmPhase::Ready | VmPhase::Trashed) || self.freshness == Freshness::Unavailable {
             return None;
         }
         match &self.observed {

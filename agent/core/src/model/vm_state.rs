@@ -203,6 +203,7 @@ pub fn status_of(job: Option<VerbKind>, power: Option<PowerState>, phase: Option
         Some(PowerState::Running) => VmStatus::Running,
         Some(PowerState::Paused) => VmStatus::Paused,
         Some(PowerState::ShuttingDown) => VmStatus::Stopping,
+        Some(PowerState::Off | PowerState::Crashed | PowerState::Saved) if phase == Some(VmPhase::Trashed) => VmStatus::Deleted,
         Some(PowerState::Off) => VmStatus::Stopped,
         Some(PowerState::Crashed) => VmStatus::Crashed,
         Some(PowerState::Saved) => VmStatus::Suspended,
@@ -220,7 +221,7 @@ pub fn status_of(job: Option<VerbKind>, power: Option<PowerState>, phase: Option
         Some(VerbKind::PauseVm) => VmStatus::Pausing,
         Some(VerbKind::ResumeVm) => VmStatus::Resuming,
         Some(VerbKind::ResizeVm) => VmStatus::Resizing,
-        Some(VerbKind::DeleteVm) => VmStatus::Deleting,
+        Some(VerbKind::DeleteVm | VerbKind::ExpungeVm) => VmStatus::Deleting,
         _ if is_contradictory => VmStatus::Error,
         _ => settled,
     }
@@ -251,6 +252,10 @@ pub fn verdict(verb: VerbKind, status: VmStatus) -> Verdict {
         (VerbKind::ResumeVm, S::Running) | (VerbKind::PauseVm, S::Paused) => AlreadySo,
         (VerbKind::ResizeVm, S::Stopped | S::Crashed) => Allowed,
         (VerbKind::UpdateVm, S::Stopped | S::Running | S::Paused | S::Crashed | S::Suspended | S::Stopping) => Allowed,
+        (VerbKind::RecoverVm | VerbKind::ExpungeVm, S::Deleted) => Allowed,
+        // Somebody may have started a VM that is in the trash; the verb itself looks whether it is there.
+        (VerbKind::ExpungeVm, S::Running | S::Paused | S::Stopping | S::Error) => Allowed,
+        (VerbKind::ReleaseVm, S::Stopped | S::Running | S::Paused | S::Stopping | S::Crashed | S::Suspended | S::Error) => Allowed,
         // A VM that lost its domain can still be deleted: that is how an operator gets out of `error`.
         (VerbKind::DeleteVm, S::Creating | S::Deleted | S::Unknown) => Refused,
         (VerbKind::DeleteVm, _) => Allowed,
@@ -282,9 +287,10 @@ mod tests {
     }
 
     #[test]
-    fn a_vm_in_error_can_only_be_deleted() {
+    fn a_vm_in_error_can_only_be_deleted_or_released() {
         for verb in VerbKind::ALL {
-            let expected = if verb == VerbKind::DeleteVm { Verdict::Allowed } else { Verdict::Refused };
+            let leaves = matches!(verb, VerbKind::DeleteVm | VerbKind::ExpungeVm | VerbKind::ReleaseVm);
+            let expected = if leaves { Verdict::Allowed } else { Verdict::Refused };
             assert_eq!(verdict(verb, VmStatus::Error), expected, "{verb:?}");
         }
     }

@@ -155,6 +155,9 @@ pub trait Hypervisor: Send + Sync + 'static {
     /// Changes title, autostart flag and our metadata of a domain, running or not.
     async fn update_description(&self, spec: &DomainSpec) -> Result<()>;
 
+    /// Removes our metadata and the title from a domain, running or not: it is nobody's then. Fine if they are not there.
+    async fn remove_description(&self, vm_uuid: Uuid) -> Result<()>;
+
     /// Changes cpu and memory of a domain that is off, leaving everything else of its definition as it is.
     async fn resize(&self, spec: &DomainSpec) -> Result<()>;
 

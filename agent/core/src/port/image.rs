@@ -82,6 +82,13 @@ pub trait ImageTransfer: Send + Sync + 'static {
     /// `ParameterInvalid` (URL or checksum), `JobCanceled`, `Internal`.
     async fn fetch(&self, request: &FetchRequest, control: Arc<TransferControl>) -> Result<FetchedImage>;
 
+    /// Removes partial files that belong to none of `known`: what interrupted transfers of forgotten images left. Names of what went.
+    /// Only files whose names this adapter gave, and that nobody has written to for an hour, are ever touched.
+    ///
+    /// # Errors
+    /// `Internal` where the directory cannot be read.
+    async fn remove_strays(&self, directory: &str, known: &[Uuid]) -> Result<Vec<String>>;
+
     /// Removes partial and finished file of an image, if there are any.
     ///
     /// # Errors

@@ -2,8 +2,8 @@
 
 use crate::Result;
 use crate::model::{
-    Account, HostSettings, Image, Job, JobStatus, Operation, ResourceType, Specification, Timestamp, TokenRecord, VerbKind, VmRecord,
-    Volume,
+    Account, Event, HostSettings, Image, Job, JobStatus, Operation, ResourceType, Specification, Timestamp, TokenRecord, VerbKind,
+    VmRecord, Volume,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -42,7 +42,12 @@ pub enum Write {
     DeleteToken(String),
     /// Replace.
     PutHostSettings(HostSettings),
-    /// Removes ended jobs that finished before, operation rows created before, and tokens expired before the given times.
+    /// Appends to the event stream. The store numbers events 1, 2, 3, … in the order of commits and of the writes in one; what the event
+    /// says as its cursor is ignored. No number is given twice, also not after pruning or a restart. The one exception: power loss may
+    /// take an event of a relaxed commit, and the next one gets its number.
+    PutEvent(Arc<Event>),
+    /// Removes ended jobs that finished before, operation rows created before, tokens expired before, and events up to the last one from
+    /// before the given times: where the clock jumped, younger events in between go too, so that the stream never has a hole.
     Prune {
         /// For jobs.
         jobs_before: Timestamp,
@@ -50,6 +55,8 @@ pub enum Write {
         operations_before: Timestamp,
         /// For tokens.
         tokens_before: Timestamp,
+        /// For events.
+        events_before: Timestamp,
     },
 }
 
@@ -81,6 +88,9 @@ pub struct StoredState {
     pub tokens: Vec<TokenRecord>,
     /// Settings, if any were ever stored.
     pub host_settings: Option<HostSettings>,
+    /// The newest `VmStatus` event of each VM, unless it said that the VM is gone (`new` is empty): what readers of the stream were told
+    /// last. In order of the VMs' uuids. Pruning does not touch these: they may be older than the first event of the stream.
+    pub last_vm_events: Vec<Event>,
 }
 
 /// Order of a listing by creation time, then uuid.
@@ -165,6 +175,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// One operation row.
     async fn operation(&self, operation_uuid: Uuid) -> Result<Option<Operation>>;
+
+    /// Events with a cursor greater than `after`, oldest first, at most `limit`. Never with a hole between two of them; where the first
+    /// one is not `after + 1`, those between were pruned.
+    async fn list_events(&self, after: u64, limit: u64) -> Result<Vec<Event>>;
+
+    /// First and last cursor that the stream can still give: it has every event from the first to the last. `(next, next - 1)` where it
+    /// holds nothing, `(1, 0)` before the first event. So a reader that has seen `after` has missed some where `after + 1 < first`, and
+    /// comes from another stream, one lost with its store, where `after > last`.
+    async fn event_bounds(&self) -> Result<(u64, u64)>;
 
     /// Operation rows.
     async fn list_operations(&self, filter: OperationFilter, page: Page) -> Result<Listing<Operation>>;

@@ -2,6 +2,7 @@
 
 use super::PlanView;
 use crate::model::{PowerState, Snapshot};
+use crate::port::VOLUMES_POOL;
 use crate::{Result, fail};
 use uuid::Uuid;
 
@@ -54,6 +55,28 @@ pub fn check_capacity(view: &PlanView<'_>, vm_uuid: Uuid, cpu_cores: u32, memory
                 fail!(HostInsufficient, "cpu_cores: {cpu_cores} are asked for, {most} are allowed"; "CPU: 请求 {cpu_cores} 核，最多允许 {most} 核"),
             );
         }
+    }
+    Ok(())
+}
+
+/// Refuses disks that do not fit: what is promised in all stays within the pool's size times its ratio, and there is some space now.
+///
+/// # Errors
+/// `HostInsufficient` with what is asked and what is free.
+pub fn check_storage(view: &PlanView<'_>, asked_bytes: u64) -> Result<()> {
+    let pool = view.snapshot.pools.iter().find(|pool| pool.pool_name == VOLUMES_POOL);
+    let Some(pool) = pool.filter(|_| asked_bytes > 0) else { return Ok(()) };
+    let promised_bytes = view.snapshot.volumes.values().map(|v| v.storage_bytes).fold(0, u64::saturating_add);
+    let allowed_bytes = u128::from(pool.capacity_bytes) * u128::from(view.settings.storage_percent_max) / 100;
+    let free_bytes = u64::try_from(allowed_bytes).unwrap_or(u64::MAX).saturating_sub(promised_bytes);
+    if asked_bytes > free_bytes {
+        return Err(fail!(HostInsufficient,
+            "disk: {asked_bytes} bytes are asked for, {free_bytes} may still be promised"; "磁盘: 请求 {asked_bytes} 字节，还可分配 {free_bytes} 字节"));
+    }
+    let (least, available_bytes) = (view.settings.storage_bytes_min, pool.available_bytes);
+    if available_bytes < least {
+        return Err(fail!(HostInsufficient,
+            "disk: {available_bytes} bytes are free in the pool, at least {least} must be"; "磁盘: 存储池剩余 {available_bytes} 字节，至少需要 {least} 字节"));
     }
     Ok(())
 }

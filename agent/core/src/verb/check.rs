@@ -99,7 +99,7 @@ pub(super) fn vm<'a>(view: &PlanView<'a>, vm_uuid: Uuid, verb: VerbKind) -> Resu
         return Err(fail!(VmUnmanaged,
             "it was not created here and is only shown; adopt it first"; "该虚拟机不是由本节点创建，仅供查看；请先纳管"));
     };
-    if vm.management == Management::Quarantined && verb != VerbKind::DeleteVm {
+    if vm.management == Management::Quarantined && verb != VerbKind::ReleaseVm {
         return Err(
             fail!(VmQuarantined, "its definition contradicts its record; an operator must release it"; "其定义与记录矛盾，须由管理员解除隔离"),
         );

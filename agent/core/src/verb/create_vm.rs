@@ -1,6 +1,7 @@
 //! Make a VM: reserve its addresses, make its disks, define it, start it.
 
 use super::domain::{device_name, domain_of};
+use super::findings::Findings;
 use super::{
     AfterRestart, CreateVmInput, NicInput, Outputs, PlanView, Planned, RootSource, Shape, Step, StepContext, Verb, address, check, seed,
 };
@@ -9,7 +10,7 @@ use crate::model::{
     BootSource, DEFAULT_TENANT_UUID, DhcpReservation, Firmware, Image, ImageFormat, ImageStatus, Named, ResourceKey, ResourceType,
     Snapshot, Timestamp, VerbKind, VmOrigin, VmPhase, VmRecord, Volume, VolumeStatus,
 };
-use crate::port::{VOLUMES_POOL, VolumeSpec, Write};
+use crate::port::{DomainSpec, VOLUMES_POOL, VolumeSpec, Write};
 use crate::{Result, fail};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -46,21 +47,31 @@ struct Root {
 }
 
 pub(super) fn plan(input: &CreateVmInput, view: PlanView<'_>) -> Result<Planned> {
-    check_fields(input, &view)?;
-    let vm_uuid = check::chosen_uuid("vm_uuid", input.vm_uuid, |uuid| view.snapshot.vms.contains_key(&uuid))?;
-    check::hypervisor_is_up(&view)?;
-    let (specification, cpu_cores, memory_bytes, spec_storage_bytes) = plan_shape(&input.shape, &view)?;
-    check::vm_name_is_free(&view, &input.vm_name, None)?;
-    let root = plan_root(&input.root, &view)?;
-    let firmware = input.firmware.or(root.firmware).unwrap_or_default();
-    let architecture = plan_platform(input, firmware, &view)?;
-    super::check_capacity(&view, vm_uuid, cpu_cores, memory_bytes)?;
-    let nics = address::plan_nics(&view, &plan_nic_inputs(input, &view)?)?;
-    let volumes = plan_volumes(input, vm_uuid, spec_storage_bytes, &root, &view)?;
-    if view.snapshot.vms.values().filter(|vm| vm.record.is_some()).count() >= view.settings.vms_max {
-        let most = view.settings.vms_max;
-        return Err(fail!(HostInsufficient, "this node holds at most {most} VMs"; "本节点最多 {most} 个虚拟机"));
+    let mut findings = Findings::default();
+    let planned = assess(input, &view, &mut findings);
+    findings.first_or(planned)
+}
+
+/// Every reason at once why the VM cannot be made here, and its plan if there is none.
+pub(super) fn assess(input: &CreateVmInput, view: &PlanView<'_>, findings: &mut Findings) -> Option<Planned> {
+    check_fields(input, view, findings);
+    let vm_uuid = findings.take(check::chosen_uuid("vm_uuid", input.vm_uuid, |uuid| view.snapshot.vms.contains_key(&uuid)));
+    findings.take(check::hypervisor_is_up(view));
+    let shape = findings.take(plan_shape(&input.shape, view));
+    findings.take(check::vm_name_is_free(view, &input.vm_name, None));
+    let root = findings.take(plan_root(&input.root, view));
+    let firmware = input.firmware.or(root.as_ref().and_then(|r| r.firmware)).unwrap_or_default();
+    let architecture = findings.take(plan_platform(input, firmware, view));
+    if let Some((_, cpu_cores, memory_bytes, _)) = &shape {
+        findings.take(super::check_capacity(view, vm_uuid.unwrap_or_default(), *cpu_cores, *memory_bytes));
     }
+    let nics = findings.take(plan_nic_inputs(input, view).and_then(|inputs| address::plan_nics(view, &inputs)));
+    findings.take(check_count(view));
+    let (vm_uuid, root, shape) = (vm_uuid?, root?, shape?);
+    let volumes = findings.take(plan_volumes(input, vm_uuid, shape.3, &root, view))?;
+    findings.take(super::check_storage(view, volumes.iter().filter(|v| v.create_time == view.now).map(|v| v.storage_bytes).sum()));
+    let (specification, cpu_cores, memory_bytes, _) = shape;
+    let (nics, architecture) = (nics?, architecture?);
     let record = Arc::new(VmRecord {
         vm_uuid,
         vm_name: input.vm_name.clone(),
@@ -77,6 +88,8 @@ pub(super) fn plan(input: &CreateVmInput, view: PlanView<'_>) -> Result<Planned>
         architecture,
         auto_start: input.auto_start,
         locked: false,
+        restart_on_crash: input.restart_on_crash,
+        expire_time: None,
         volumes: volumes.iter().map(|v| v.volume_uuid).collect(),
         nics,
         metadata: input.metadata.clone(),
@@ -97,41 +110,48 @@ pub(super) fn plan(input: &CreateVmInput, view: PlanView<'_>) -> Result<Planned>
         has_seed: !input.seed.is_empty(),
         is_started: input.is_started,
     };
-    Ok(Planned::new(change, &input.vm_name).with_writes(writes))
+    Some(Planned::new(change, &input.vm_name).with_writes(writes))
 }
 
-fn check_fields(input: &CreateVmInput, view: &PlanView<'_>) -> Result<()> {
-    check::name("vm_name", &input.vm_name)?;
-    check::description(&input.description)?;
-    check::metadata(&input.metadata)?;
-    seed::check(&input.seed)?;
+fn check_count(view: &PlanView<'_>) -> Result<()> {
+    let most = view.settings.vms_max;
+    if view.snapshot.vms.values().filter(|vm| vm.record.is_some()).count() < most {
+        return Ok(());
+    }
+    Err(fail!(HostInsufficient, "this node holds at most {most} VMs"; "本节点最多 {most} 个虚拟机"))
+}
+
+fn check_fields(input: &CreateVmInput, view: &PlanView<'_>, findings: &mut Findings) {
+    findings.take(check::name("vm_name", &input.vm_name));
+    findings.take(check::description(&input.description));
+    findings.take(check::metadata(&input.metadata));
+    findings.take(seed::check(&input.seed));
     if input.tenant_uuid.is_some_and(|uuid| uuid != DEFAULT_TENANT_UUID) {
-        return Err(fail!(TenantNotExist));
+        findings.add(fail!(TenantNotExist));
     }
     let most = view.settings.volumes_max;
     if input.volumes.len() > most {
-        return Err(fail!(ParameterInvalid, "usds must have at most {most} entries"; "usds 最多 {most} 项"));
+        findings.add(fail!(ParameterInvalid, "usds must have at most {most} entries"; "usds 最多 {most} 项"));
     }
     let most = view.settings.nics_max;
     if input.nics.as_ref().is_some_and(|nics| nics.len() > most) {
-        return Err(fail!(ParameterInvalid, "interfaces must have at most {most} entries"; "interfaces 最多 {most} 项"));
+        findings.add(fail!(ParameterInvalid, "interfaces must have at most {most} entries"; "interfaces 最多 {most} 项"));
     }
     for volume in &input.volumes {
         if !volume.volume_name.is_empty() {
-            check::name("usd_name", &volume.volume_name)?;
+            findings.take(check::name("usd_name", &volume.volume_name));
         }
-        check::disk_size(view, "usds.storage_size", volume.storage_bytes)?;
+        findings.take(check::disk_size(view, "usds.storage_size", volume.storage_bytes));
     }
     if let Some(bytes) = input.root_storage_bytes {
-        check::disk_size(view, "storage_size", bytes)?;
+        findings.take(check::disk_size(view, "storage_size", bytes));
     }
     if let RootSource::Kernel { command_line, .. } = &input.root
         && (command_line.len() > 2048 || command_line.chars().any(char::is_control))
     {
-        return Err(fail!(ParameterInvalid,
-                "kernel_command_line must have at most 2048 bytes on one line"; "kernel_command_line 最多 2048 字节，且为单行"));
+        findings.add(fail!(ParameterInvalid,
+            "kernel_command_line must have at most 2048 bytes on one line"; "kernel_command_line 最多 2048 字节，且为单行"));
     }
-    Ok(())
 }
 
 fn plan_shape(shape: &Shape, view: &PlanView<'_>) -> Result<(Option<Named>, u32, u64, u64)> {
@@ -312,6 +332,13 @@ fn domain_name(vm_name: &str, vm_uuid: Uuid, snapshot: &Snapshot) -> String {
         vm.observed.as_ref().is_some_and(|o| o.domain_name == vm_name) || vm.record.as_ref().is_some_and(|r| r.domain_name == vm_name)
     });
     if is_taken { format!("{vm_name}-{}", &vm_uuid.simple().to_string()[..8]) } else { vm_name.to_owned() }
+}
+
+impl CreateVm {
+    /// The domain as it will be, for a dry run; without the disk for cloud-init.
+    pub(super) fn domain(&self) -> DomainSpec {
+        domain_of(&self.record, &self.volumes, None)
+    }
 }
 
 const RESERVE: Step = Step::light("reserve_addresses");

@@ -2,19 +2,29 @@
 
 use super::create_vm::seed_file_name;
 use super::stop_vm::{is_off, shut_down};
-use super::{DeleteVmInput, Outputs, PlanView, Planned, Step, StepContext, Verb, check};
-use crate::Result;
+use super::trash_vm::TrashVm;
+use super::{DeleteVmInput, Outputs, PlanView, Planned, Step, StepContext, Verb, VmOnlyInput, check};
 use crate::error::ErrorRecord;
 use crate::model::{DhcpReservation, ResourceKey, ResourceType, Snapshot, Timestamp, VerbKind, VmPhase, VmRecord, Volume, VolumeStatus};
 use crate::port::{VOLUMES_POOL, Write};
+use crate::{Result, fail};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
 
-/// The plan of a delete.
+/// Longest time in the trash.
+const KEEP_DAYS_MAX: u32 = 3650;
+
+/// The plan of a removal.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeleteVm {
+    /// Delete, or expunge from the trash.
+    kind: VerbKind,
+    /// What it was before, for a delete that fails.
+    phase_before: VmPhase,
     record: Arc<VmRecord>,
     /// Disks that go with it.
     removed: Vec<Arc<Volume>>,
@@ -23,16 +33,62 @@ pub struct DeleteVm {
     is_forced: bool,
 }
 
-pub(super) fn plan(input: &DeleteVmInput, view: PlanView<'_>) -> Result<Planned> {
+/// A delete puts into the trash where something is to be kept, else it removes.
+pub(super) fn plan_delete(input: &DeleteVmInput, view: PlanView<'_>) -> Result<Planned> {
+    let keep_days = input.keep_days.unwrap_or(view.settings.trash_keep_days);
+    if keep_days > KEEP_DAYS_MAX {
+        return Err(fail!(ParameterInvalid, "keep_days must be 0 to {KEEP_DAYS_MAX}"; "keep_days 须为 0 到 {KEEP_DAYS_MAX}"));
+    }
     let target = check::vm(&view, input.vm_uuid, VerbKind::DeleteVm)?;
+    // What libvirt has lost cannot be kept: it goes at once, which is how one gets out of `error`.
+    if keep_days == 0 || target.vm.observed.is_none() {
+        return plan_removal(input, view, &target, VerbKind::DeleteVm);
+    }
+    let expire_time = view.now.plus(Duration::from_secs(u64::from(keep_days) * 86_400));
+    Ok(Planned::new(TrashVm::new(target.record, expire_time, input.is_forced, view.now), target.vm.name()))
+}
+
+/// Removes what is in the trash, disks included.
+pub(super) fn plan_expunge(input: &VmOnlyInput, view: PlanView<'_>) -> Result<Planned> {
+    let target = check::vm(&view, input.vm_uuid, VerbKind::ExpungeVm)?;
+    if target.record.phase != VmPhase::Trashed {
+        let (word, word_cn) = (target.vm.status.word(), target.vm.status.word_cn());
+        return Err(fail!(VmStateNotAllowed, "{word}: only a deleted vm can be expunged"; "{word_cn}: 只能清除已删除的虚拟机"));
+    }
+    let input = DeleteVmInput { vm_uuid: input.vm_uuid, is_forced: true, is_deleting_volumes: true, keep_days: Some(0) };
+    plan_removal(&input, view, &target, VerbKind::ExpungeVm)
+}
+
+fn plan_removal(input: &DeleteVmInput, view: PlanView<'_>, target: &check::Target<'_>, kind: VerbKind) -> Result<Planned> {
     let volumes = view.snapshot.volumes.values().filter(|v| v.vm_uuid == Some(input.vm_uuid)).cloned();
     let (removed, released): (Vec<_>, Vec<_>) = volumes.partition(|v| v.is_root || input.is_deleting_volumes);
     let mut record = VmRecord::clone(target.record);
     record.phase = VmPhase::Deleting;
     let record = Arc::new(record);
     let writes = vec![Write::PutVm(record.clone())];
-    let change = DeleteVm { record, removed, released, is_forced: input.is_forced };
+    let change = DeleteVm { kind, record, phase_before: target.record.phase, removed, released, is_forced: input.is_forced };
     Ok(Planned::new(change, target.vm.name()).with_writes(writes))
+}
+
+/// Whose guest, and whether it is asked at all.
+pub(super) struct GraceInput {
+    pub(super) vm_uuid: Uuid,
+    pub(super) is_forced: bool,
+}
+
+/// Gives the guest its time to shut down, unless forced, then switches off.
+pub(super) async fn shut_down_or_switch_off(input: &GraceInput, context: &StepContext) -> Result<()> {
+    if !input.is_forced {
+        ask_to_shut_down(input.vm_uuid, context).await?;
+    }
+    context.hypervisor.ensure_destroyed(input.vm_uuid).await
+}
+
+async fn ask_to_shut_down(vm_uuid: Uuid, context: &StepContext) -> Result<()> {
+    if !is_off(&context.world.load(), vm_uuid) {
+        shut_down(vm_uuid, context.settings.delete_grace, context).await?;
+    }
+    Ok(())
 }
 
 const SHUTDOWN: Step = Step::light("shutdown");
@@ -43,7 +99,7 @@ const RELEASE: Step = Step::light("release_addresses");
 #[async_trait]
 impl Verb for DeleteVm {
     fn kind(&self) -> VerbKind {
-        VerbKind::DeleteVm
+        self.kind
     }
 
     fn resource(&self) -> ResourceKey {
@@ -57,9 +113,7 @@ impl Verb for DeleteVm {
     async fn run(&self, step: &'static str, context: &StepContext) -> Result<Value> {
         let vm_uuid = self.record.vm_uuid;
         if step == SHUTDOWN.name {
-            if !is_off(&context.world.load(), vm_uuid) {
-                shut_down(vm_uuid, context.settings.delete_grace, context).await?;
-            }
+            ask_to_shut_down(vm_uuid, context).await?;
         } else if step == UNDEFINE.name {
             context.hypervisor.ensure_destroyed(vm_uuid).await?;
             context.hypervisor.ensure_undefined(vm_uuid).await?;
@@ -94,7 +148,7 @@ impl Verb for DeleteVm {
 
     fn fail(&self, _snapshot: &Snapshot, error: &ErrorRecord, now: Timestamp) -> Vec<Write> {
         let mut record = VmRecord::clone(&self.record);
-        record.phase = VmPhase::Ready;
+        record.phase = self.phase_before;
         record.update_time = now;
         record.error = Some(error.clone());
         vec![Write::PutVm(Arc::new(record))]

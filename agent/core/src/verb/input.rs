@@ -109,6 +109,8 @@ pub struct CreateVmInput {
     pub architecture: Option<String>,
     /// Start with the host.
     pub auto_start: bool,
+    /// Start again when its QEMU died.
+    pub restart_on_crash: bool,
     /// Start once created.
     pub is_started: bool,
     /// Tenant; the default one if absent.
@@ -160,6 +162,8 @@ pub struct UpdateVmInput {
     pub auto_start: Option<bool>,
     /// Refuse stop and delete.
     pub locked: Option<bool>,
+    /// Start again when its QEMU died.
+    pub restart_on_crash: Option<bool>,
     /// Replaces all pairs.
     pub metadata: Option<BTreeMap<String, String>>,
 }
@@ -184,8 +188,19 @@ pub struct DeleteVmInput {
     pub vm_uuid: Uuid,
     /// Also if it runs or is paused: switched off first.
     pub is_forced: bool,
-    /// Remove its data disks too; else they become available.
+    /// Remove its data disks too; else they become available. Not looked at where the VM goes into the trash: everything is kept then.
     pub is_deleting_volumes: bool,
+    /// Days to keep it in the trash; 0 removes at once, absent takes the node's default.
+    pub keep_days: Option<u32>,
+}
+
+/// Take over somebody else's VM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptVmInput {
+    /// Which VM.
+    pub vm_uuid: Uuid,
+    /// Name it gets; its domain's name if absent.
+    pub new_name: Option<String>,
 }
 
 /// Fetch an image.
@@ -300,6 +315,10 @@ pub enum ChangeInput {
     UpdateVm(UpdateVmInput),
     ResizeVm(ResizeVmInput),
     DeleteVm(DeleteVmInput),
+    RecoverVm(VmOnlyInput),
+    ExpungeVm(VmOnlyInput),
+    AdoptVm(AdoptVmInput),
+    ReleaseVm(VmOnlyInput),
     CreateImage(CreateImageInput),
     UpdateImage(UpdateImageInput),
     DeleteImage(DeleteImageInput),

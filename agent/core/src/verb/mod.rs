@@ -11,6 +11,7 @@
 //! stored plan alone.
 
 mod address;
+mod adopt_vm;
 mod capacity;
 mod check;
 mod create_image;
@@ -21,21 +22,24 @@ mod delete_specification;
 mod delete_vm;
 mod delete_volume;
 mod domain;
+mod findings;
 mod input;
 mod pause_vm;
 mod reboot_vm;
+mod recover_vm;
 mod resize_vm;
 mod seed;
 mod settings;
 mod start_vm;
 mod step;
 mod stop_vm;
+mod trash_vm;
 mod update_image;
 mod update_specification;
 mod update_vm;
 mod world;
 
-pub use capacity::{QEMU_OVERHEAD_BYTES, check_capacity};
+pub use capacity::{QEMU_OVERHEAD_BYTES, check_capacity, check_storage};
 pub(crate) use check::busy_detail;
 pub use domain::domain_spec;
 pub use input::*;
@@ -43,10 +47,10 @@ pub use settings::VerbSettings;
 pub use step::*;
 pub use world::World;
 
-use crate::Result;
 use crate::error::ErrorRecord;
 use crate::model::{Job, ResourceKey, Snapshot, Timestamp, VerbKind};
-use crate::port::Write;
+use crate::port::{DomainSpec, Write};
+use crate::{AgentError, Result};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -153,20 +157,20 @@ pub trait Verb: Send + Sync {
 }
 
 macro_rules! registry {
-    ($($variant:ident($module:ident, $plan:expr),)*) => {
+    (inputs { $($input:ident => $plan:path,)* } plans { $($module:ident::$change:ident,)* }) => {
         /// Every planned change: the registry. It is what a job stores.
         #[derive(Debug, Clone, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case", tag = "verb", content = "plan")]
         #[allow(missing_docs)]
-        pub enum Change { $($variant($module::$variant),)* }
+        pub enum Change { $($change($module::$change),)* }
 
-        $(impl From<$module::$variant> for Change {
-            fn from(change: $module::$variant) -> Self { Self::$variant(change) }
+        $(impl From<$module::$change> for Change {
+            fn from(change: $module::$change) -> Self { Self::$change(change) }
         })*
 
         impl Change {
             /// The change as what it does.
-            pub fn verb(&self) -> &dyn Verb { match self { $(Self::$variant(change) => change,)* } }
+            pub fn verb(&self) -> &dyn Verb { match self { $(Self::$change(change) => change,)* } }
         }
 
         /// Checks a change against the node and makes its every choice. Changes nothing.
@@ -174,37 +178,85 @@ macro_rules! registry {
         /// # Errors
         /// The first thing that is wrong: fields, targets, locks, state, names, capacity.
         pub fn plan(input: &ChangeInput, view: PlanView<'_>) -> Result<Planned> {
-            match input { $(ChangeInput::$variant(input) => ($plan)(input, view),)* }
+            match input { $(ChangeInput::$input(input) => $plan(input, view),)* }
         }
 
         impl ChangeInput {
             /// Which kind of change it is.
-            pub fn kind(&self) -> VerbKind { match self { $(Self::$variant(_) => VerbKind::$variant,)* } }
+            pub fn kind(&self) -> VerbKind { match self { $(Self::$input(_) => VerbKind::$input,)* } }
         }
     };
 }
 
 registry! {
-    CreateVm(create_vm, create_vm::plan),
-    StartVm(start_vm, start_vm::plan),
-    StopVm(stop_vm, stop_vm::plan),
-    RebootVm(reboot_vm, reboot_vm::plan_reboot),
-    ResetVm(reboot_vm, reboot_vm::plan_reset),
-    PauseVm(pause_vm, pause_vm::plan_pause),
-    ResumeVm(pause_vm, pause_vm::plan_resume),
-    UpdateVm(update_vm, update_vm::plan),
-    ResizeVm(resize_vm, resize_vm::plan),
-    DeleteVm(delete_vm, delete_vm::plan),
-    CreateImage(create_image, create_image::plan),
-    UpdateImage(update_image, update_image::plan),
-    DeleteImage(delete_image, delete_image::plan),
-    CreateSpecification(create_specification, create_specification::plan),
-    UpdateSpecification(update_specification, update_specification::plan),
-    DeleteSpecification(delete_specification, delete_specification::plan),
-    DeleteVolume(delete_volume, delete_volume::plan),
+    inputs {
+        CreateVm => create_vm::plan,
+        StartVm => start_vm::plan,
+        StopVm => stop_vm::plan,
+        RebootVm => reboot_vm::plan_reboot,
+        ResetVm => reboot_vm::plan_reset,
+        PauseVm => pause_vm::plan_pause,
+        ResumeVm => pause_vm::plan_resume,
+        UpdateVm => update_vm::plan,
+        ResizeVm => resize_vm::plan,
+        DeleteVm => delete_vm::plan_delete,
+        RecoverVm => recover_vm::plan,
+        ExpungeVm => delete_vm::plan_expunge,
+        AdoptVm => adopt_vm::plan_adopt,
+        ReleaseVm => adopt_vm::plan_release,
+        CreateImage => create_image::plan,
+        UpdateImage => update_image::plan,
+        DeleteImage => delete_image::plan,
+        CreateSpecification => create_specification::plan,
+        UpdateSpecification => update_specification::plan,
+        DeleteSpecification => delete_specification::plan,
+        DeleteVolume => delete_volume::plan,
+    }
+    plans {
+        create_vm::CreateVm,
+        start_vm::StartVm,
+        stop_vm::StopVm,
+        reboot_vm::RebootVm,
+        reboot_vm::ResetVm,
+        pause_vm::PauseVm,
+        pause_vm::ResumeVm,
+        update_vm::UpdateVm,
+        resize_vm::ResizeVm,
+        delete_vm::DeleteVm,
+        trash_vm::TrashVm,
+        recover_vm::RecoverVm,
+        adopt_vm::AdoptVm,
+        adopt_vm::ReleaseVm,
+        create_image::CreateImage,
+        update_image::UpdateImage,
+        delete_image::DeleteImage,
+        create_specification::CreateSpecification,
+        update_specification::UpdateSpecification,
+        delete_specification::DeleteSpecification,
+        delete_volume::DeleteVolume,
+    }
+}
+
+/// Would the change be accepted now? Every reason against it, and where it makes or changes a definition, that.
+pub fn assess(input: &ChangeInput, view: PlanView<'_>) -> (Vec<AgentError>, Option<Planned>) {
+    let mut findings = findings::Findings::default();
+    let planned = match input {
+        ChangeInput::CreateVm(input) => create_vm::assess(input, &view, &mut findings),
+        other => findings.take(plan(other, view)),
+    };
+    (findings.into_errors(), planned)
 }
 
 impl Change {
+    /// The definition that the change would give to the hypervisor, where it gives one.
+    pub fn domain(&self, snapshot: &Snapshot) -> Option<DomainSpec> {
+        match self {
+            Self::CreateVm(change) => Some(change.domain()),
+            Self::ResizeVm(change) => Some(domain_spec(change.record(), snapshot)),
+            _ => None,
+        }
+    }
+
     /// Reads the change back from a stored job.
     ///
     /// # Errors

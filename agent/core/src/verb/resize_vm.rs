@@ -43,6 +43,13 @@ pub(super) fn plan(input: &ResizeVmInput, view: PlanView<'_>) -> Result<Planned>
     Ok(Planned::new(ResizeVm { before: target.record.clone(), after: Arc::new(after) }, target.vm.name()))
 }
 
+impl ResizeVm {
+    /// The VM as it will be.
+    pub(super) fn record(&self) -> &VmRecord {
+        &self.after
+    }
+}
+
 #[async_trait]
 impl Verb for ResizeVm {
     fn kind(&self) -> VerbKind {

@@ -17,6 +17,12 @@ pub struct VerbSettings {
     pub delete_grace: Duration,
     /// How long a guest may take to reboot before it is reset.
     pub reboot_timeout: Duration,
+    /// Days that a deleted VM is kept where the request does not say; 0 removes at once.
+    pub trash_keep_days: u32,
+    /// Bytes of disks promised per byte of the pool, at most, in percent: disks grow as they are written.
+    pub storage_percent_max: u32,
+    /// Space that must be free in a pool before a disk is made in it.
+    pub storage_bytes_min: u64,
     /// Most virtual processors of one VM; the hypervisor's own limit counts too.
     pub cpu_cores_max: u32,
     /// Least bytes of memory of one VM.
@@ -44,6 +50,9 @@ impl Default for VerbSettings {
             stop_timeout: Duration::from_secs(60),
             delete_grace: Duration::from_secs(10),
             reboot_timeout: Duration::from_secs(60),
+            trash_keep_days: 0,
+            storage_percent_max: 1000,
+            storage_bytes_min: 64 << 20,
             cpu_cores_max: 256,
             memory_bytes_min: 16 << 20,
             disk_bytes_max: 64 << 40,

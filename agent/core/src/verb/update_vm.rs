@@ -28,7 +28,8 @@ pub(super) fn plan(input: &UpdateVmInput, view: PlanView<'_>) -> Result<Planned>
     }
     if *input == (UpdateVmInput { vm_uuid: input.vm_uuid, ..UpdateVmInput::default() }) {
         return Err(fail!(ParameterMissing,
-            "one of new_name, description, auto_start, locked, metadata"; "new_name、description、auto_start、locked、metadata 至少一项"));
+            "one of new_name, description, auto_start, restart_on_crash, locked, metadata";
+            "new_name、description、auto_start、restart_on_crash、locked、metadata 至少一项"));
     }
     let target = check::vm(&view, input.vm_uuid, VerbKind::UpdateVm)?;
     if let Some(name) = &input.new_name {
@@ -38,6 +39,7 @@ pub(super) fn plan(input: &UpdateVmInput, view: PlanView<'_>) -> Result<Planned>
     after.vm_name = input.new_name.clone().unwrap_or(after.vm_name);
     after.description = input.description.clone().unwrap_or(after.description);
     after.auto_start = input.auto_start.unwrap_or(after.auto_start);
+    after.restart_on_crash = input.restart_on_crash.unwrap_or(after.restart_on_crash);
     after.locked = input.locked.unwrap_or(after.locked);
     after.metadata = input.metadata.clone().unwrap_or(after.metadata);
     after.update_time = view.now;

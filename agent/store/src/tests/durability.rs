@@ -87,7 +87,7 @@ async fn a_full_queue_refuses_at_once_and_works_again_when_it_drains() {
 }
 
 /// What a crash at this instant would leave: the files as the kernel has them.
-fn crash_copy(path: &Path, target: &Path) {
+pub(super) fn crash_copy(path: &Path, target: &Path) {
     for suffix in ["", "-wal"] {
         std::fs::copy(beside(path, suffix), beside(target, suffix)).unwrap();
     }

@@ -118,7 +118,7 @@ async fn pruning_takes_what_is_old_and_spares_open_jobs() {
     writes.extend([Write::PutAccount(Arc::new(account(1))), Write::PutToken(token(2, 1)), Write::PutToken(token(30, 1))]);
     store.commit(writes, Durability::Durable).await.unwrap();
     let before = time(10);
-    let prune = Write::Prune { jobs_before: before, operations_before: before, tokens_before: before };
+    let prune = Write::Prune { jobs_before: before, operations_before: before, tokens_before: before, events_before: before };
     store.commit(vec![prune], Durability::Relaxed).await.unwrap();
     let left = store.list_jobs(JobFilter::default(), ALL).await.unwrap().rows;
     assert_eq!(left.iter().map(|job| job.job_uuid.as_u128()).collect::<Vec<_>>(), [30, 1]);

@@ -1,14 +1,15 @@
 //! Tests on real files.
 
 mod durability;
+mod events;
 mod listing;
 mod model;
 mod opening;
 
 use crate::SqliteStore;
 use hvnode_core::model::{
-    Account, BootSource, Caller, Firmware, HostSettings, Image, ImageFormat, ImageStatus, Job, JobStatus, Operation, ResourceKey,
-    ResourceType, Role, Specification, Timestamp, TokenRecord, VerbKind, VmOrigin, VmPhase, VmRecord, Volume, VolumeStatus,
+    Account, BootSource, Caller, Event, EventKind, Firmware, HostSettings, Image, ImageFormat, ImageStatus, Job, JobStatus, Operation,
+    ResourceKey, ResourceType, Role, Specification, Timestamp, TokenRecord, VerbKind, VmOrigin, VmPhase, VmRecord, Volume, VolumeStatus,
 };
 use hvnode_core::port::{Page, SortOrder};
 use serde_json::{Value, json};
@@ -100,6 +101,8 @@ fn vm(number: u128) -> VmRecord {
         architecture: "x86_64".into(),
         auto_start: true,
         locked: false,
+        restart_on_crash: false,
+        expire_time: None,
         volumes: vec![Uuid::from_u128(7)],
         nics: vec![],
         metadata: BTreeMap::from([("k".into(), "v".into())]),
@@ -186,6 +189,22 @@ fn token(number: u128, user: u128) -> TokenRecord {
         dialect: "native".into(),
         create_time: time(0),
         expire_time: time(number),
+    }
+}
+
+/// The VM's new status, at a second.
+fn vm_event(vm: u128, new: &str, second: u128) -> Event {
+    Event {
+        cursor: 0,
+        time: time(second),
+        kind: EventKind::VmStatus,
+        resource: Some(ResourceKey { kind: ResourceType::Vm, uuid: Uuid::from_u128(vm) }),
+        resource_name: format!("数据库 {vm}"),
+        old: "stopped".into(),
+        new: new.into(),
+        reason: "request".into(),
+        job_uuid: Some(Uuid::from_u128(5)),
+        request_id: "r".into(),
     }
 }
 

@@ -1,9 +1,9 @@
 //! Any sequence of commits leaves SQLite and the in-memory store with the same answers.
 
-use super::{account, folder, image, job, operation, settings, specification, time, token, vm, volume};
+use super::{account, folder, image, job, operation, settings, specification, time, token, vm, vm_event, volume};
 use crate::SqliteStore;
 use hvnode_core::fake::{FakeStore, Faults};
-use hvnode_core::model::{Job, JobStatus, Operation, ResourceType, VerbKind};
+use hvnode_core::model::{Event, EventKind, Job, JobStatus, Operation, ResourceType, VerbKind};
 use hvnode_core::port::{Durability, JobFilter, OperationFilter, Page, SortOrder, Store, StoredState, Write};
 use proptest::collection::vec;
 use proptest::option;
@@ -53,6 +53,19 @@ fn some_operation() -> impl Strategy<Value = Operation> {
     )
 }
 
+/// At any time: clocks jump.
+fn some_event() -> impl Strategy<Value = Event> {
+    (number(), select(&["running", "stopped", ""][..]), number(), any::<bool>(), any::<bool>(), any::<u64>()).prop_map(
+        |(vm, new, second, is_status, has_target, cursor)| {
+            let mut row = vm_event(vm, new, second);
+            row.cursor = cursor;
+            row.kind = if is_status { EventKind::VmStatus } else { EventKind::JobStatus };
+            row.resource = row.resource.filter(|_| has_target);
+            row
+        },
+    )
+}
+
 fn some_write() -> impl Strategy<Value = Write> {
     prop_oneof![
         4 => some_job().prop_map(|row| Write::PutJob(Arc::new(row))),
@@ -70,10 +83,12 @@ fn some_write() -> impl Strategy<Value = Write> {
         2 => (number(), number()).prop_map(|(n, user)| Write::PutToken(token(n, user))),
         1 => number().prop_map(|n| Write::DeleteToken(token(n, 0).token_hash)),
         1 => (1..9i32).prop_map(|ratio| Write::PutHostSettings(settings(f64::from(ratio)))),
-        1 => (number(), number(), number()).prop_map(|(jobs, operations, tokens)| Write::Prune {
+        4 => some_event().prop_map(|row| Write::PutEvent(Arc::new(row))),
+        1 => (number(), number(), number(), number()).prop_map(|(jobs, operations, tokens, events)| Write::Prune {
             jobs_before: time(jobs),
             operations_before: time(operations),
             tokens_before: time(tokens),
+            events_before: time(events),
         }),
     ]
 }
@@ -129,28 +144,32 @@ proptest! {
     fn sqlite_and_memory_give_the_same_answers(
         commits in vec((vec(some_write(), 0..6), any::<bool>()), 1..12),
         queries in vec((some_job_filter(), some_operation_filter(), some_page(), number()), 1..8),
-        is_reopened: bool,
+        reopened_before: [bool; 12],
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             let (_folder, path) = folder();
             let mut sqlite = SqliteStore::open(&path).unwrap();
             let memory = FakeStore::new(Faults::new());
-            for (writes, is_durable) in commits {
+            for ((writes, is_durable), is_reopened) in commits.into_iter().zip(reopened_before) {
+                if is_reopened {
+                    drop(sqlite);
+                    sqlite = SqliteStore::open(&path).unwrap();
+                }
                 let durability = if is_durable { Durability::Durable } else { Durability::Relaxed };
                 sqlite.commit(writes.clone(), durability).await.unwrap();
                 memory.commit(writes, durability).await.unwrap();
             }
-            if is_reopened {
-                drop(sqlite);
-                sqlite = SqliteStore::open(&path).unwrap();
-            }
+            prop_assert_eq!(sqlite.event_bounds().await.unwrap(), memory.event_bounds().await.unwrap());
             prop_assert_eq!(comparable(&sqlite.load().await.unwrap()), comparable(&memory.load().await.unwrap()));
             for (jobs, operations, page, n) in queries {
                 let expected = memory.list_jobs(jobs.clone(), page).await.unwrap();
                 prop_assert_eq!(sqlite.list_jobs(jobs, page).await.unwrap(), expected);
                 let expected = memory.list_operations(operations.clone(), page).await.unwrap();
                 prop_assert_eq!(sqlite.list_operations(operations, page).await.unwrap(), expected);
+                let (after, limit) = (page.offset * 3, page.limit);
+                let expected = memory.list_events(after, limit).await.unwrap();
+                prop_assert_eq!(sqlite.list_events(after, limit).await.unwrap(), expected);
                 let (uuid, since) = (Uuid::from_u128(n), time(n / 2));
                 prop_assert_eq!(sqlite.job(uuid).await.unwrap(), memory.job(uuid).await.unwrap());
                 prop_assert_eq!(sqlite.operation(uuid).await.unwrap(), memory.operation(uuid).await.unwrap());

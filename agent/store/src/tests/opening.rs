@@ -1,14 +1,15 @@
 //! Which files are opened, which are refused, and how they look afterwards.
 
-use super::{account, folder, job, settings, token, vm};
+use super::{ALL, account, folder, image, job, operation, settings, specification, token, vm, vm_event, volume};
 use crate::SqliteStore;
 use hvnode_core::ErrorCode;
 use hvnode_core::model::JobStatus;
-use hvnode_core::port::{Durability, Store, Write};
+use hvnode_core::port::{Durability, JobFilter, Store, Write};
 use rusqlite::Connection;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use uuid::Uuid;
 
 #[track_caller]
 fn refused(result: hvnode_core::Result<Arc<SqliteStore>>, words: &str) {
@@ -70,6 +71,39 @@ fn a_database_of_a_newer_version_is_refused_and_not_touched() {
     let before = std::fs::read(&path).unwrap();
     refused(SqliteStore::open(&path), "schema version 77");
     assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_database_of_version_1_is_upgraded_with_everything_in_it() {
+    let (_folder, path) = folder();
+    let old = Connection::open(&path).unwrap();
+    old.pragma_update(None, "journal_mode", "WAL").unwrap();
+    old.execute_batch(include_str!("version_1.sql")).unwrap();
+    drop(old);
+    let store = SqliteStore::open(&path).unwrap();
+    assert!(store.check_integrity().await.unwrap().is_empty());
+    let state = store.load().await.unwrap();
+    assert_eq!(state.vms.iter().map(|vm| vm.vm_name.as_str()).collect::<Vec<_>>(), ["数据库 1", "数据库 2"]);
+    assert_eq!(state.vms[0].boot, vm(1).boot);
+    assert_eq!(state.vms[1].nics[0].mac_address.to_string(), "52:54:00:01:02:03");
+    assert_eq!(state.volumes, [volume(7)]);
+    assert_eq!(state.images, [image(3)]);
+    assert_eq!(state.specifications, [specification(4)]);
+    assert_eq!(state.open_jobs[0].steps[0].name, "define_domain");
+    assert_eq!(state.accounts[0].password_hash, account(5).password_hash);
+    assert_eq!(state.tokens, [token(6, 5)]);
+    assert_eq!(state.host_settings, Some(settings(4.0)));
+    assert_eq!(store.list_jobs(JobFilter::default(), ALL).await.unwrap().total_count, 2);
+    assert_eq!(store.operation(Uuid::from_u128(9)).await.unwrap(), Some(operation(9)));
+    // What is new is there and empty.
+    assert!(state.last_vm_events.is_empty());
+    assert_eq!(store.event_bounds().await.unwrap(), (1, 0));
+    store.commit(vec![Write::PutEvent(Arc::new(vm_event(1, "running", 1)))], Durability::Durable).await.unwrap();
+    drop(store);
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(store.event_bounds().await.unwrap(), (1, 1));
+    let version: i32 = Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, 2);
 }
 
 #[test]

@@ -285,7 +285,7 @@ async fn an_image_that_a_disk_depends_on_cannot_be_deleted() {
 async fn data_disks_outlive_a_vm_unless_they_are_to_go_with_it() {
     let bench = bench().await;
     let vm = bench.vm("owner").await;
-    let keep = ChangeInput::DeleteVm(DeleteVmInput { vm_uuid: vm, is_forced: false, is_deleting_volumes: false });
+    let keep = ChangeInput::DeleteVm(DeleteVmInput { vm_uuid: vm, is_forced: false, is_deleting_volumes: false, keep_days: None });
     assert_eq!(bench.run(keep).await.unwrap().status, JobStatus::Succeeded);
     let volumes: Vec<_> = bench.engine.snapshot().volumes.values().cloned().collect();
     assert_eq!(volumes.len(), 1);

@@ -26,6 +26,7 @@ enum Start {
     Off,
     On,
     Paused,
+    Trashed,
 }
 
 const SCENARIOS: &[Scenario] = &[
@@ -81,10 +82,25 @@ const SCENARIOS: &[Scenario] = &[
         start: Start::Off,
         expected: Some(VmStatus::Stopped),
     },
+    Scenario { name: "trash", change: |vm, _| trash(vm), start: Start::On, expected: Some(VmStatus::Deleted) },
+    Scenario {
+        name: "recover",
+        change: |vm_uuid, _| ChangeInput::RecoverVm(VmOnlyInput { vm_uuid }),
+        start: Start::Trashed,
+        expected: Some(VmStatus::Stopped),
+    },
+    Scenario {
+        name: "expunge",
+        change: |vm_uuid, _| ChangeInput::ExpungeVm(VmOnlyInput { vm_uuid }),
+        start: Start::Trashed,
+        expected: None,
+    },
     Scenario { name: "delete", change: |vm, _| delete(vm), start: Start::On, expected: None },
     Scenario {
         name: "graceful delete that keeps data disks",
-        change: |vm_uuid, _| ChangeInput::DeleteVm(DeleteVmInput { vm_uuid, is_forced: false, is_deleting_volumes: false }),
+        change: |vm_uuid, _| {
+            ChangeInput::DeleteVm(DeleteVmInput { vm_uuid, is_forced: false, is_deleting_volumes: false, keep_days: None })
+        },
         start: Start::On,
         expected: None,
     },
@@ -98,12 +114,17 @@ async fn prepare(scenario: &Scenario) -> (Bench, Uuid, ChangeInput) {
     }
     match scenario.start {
         Start::Off => drop(bench.run(stop(vm, true, None)).await.unwrap()),
+        Start::Trashed => drop(bench.run(trash(vm)).await.unwrap()),
         Start::Paused => drop(bench.run(ChangeInput::PauseVm(VmOnlyInput { vm_uuid: vm })).await.unwrap()),
         Start::NoVm | Start::On => {}
     }
     let image = bench.image().await;
     let change = (scenario.change)(vm, image);
     (bench, vm, change)
+}
+
+fn trash(vm_uuid: Uuid) -> ChangeInput {
+    ChangeInput::DeleteVm(DeleteVmInput { vm_uuid, is_forced: true, is_deleting_volumes: false, keep_days: Some(3) })
 }
 
 /// Records, domains, files and reservations say the same.
@@ -113,7 +134,7 @@ fn assert_consistent(bench: &Bench, what: &str) {
     let records: Vec<_> = snapshot.vms.values().filter_map(|vm| vm.record.clone()).collect();
     assert_eq!(records.len(), bench.node.domain_count(), "{what}: domains and records");
     for record in &records {
-        assert_eq!(record.phase, VmPhase::Ready, "{what}");
+        assert!(matches!(record.phase, VmPhase::Ready | VmPhase::Trashed), "{what}");
         let domain = bench.node.domain(record.vm_uuid).unwrap_or_else(|| panic!("{what}: record without domain"));
         assert_eq!((domain.cpu_cores, domain.memory_bytes), (record.cpu_cores, record.memory_bytes), "{what}");
     }

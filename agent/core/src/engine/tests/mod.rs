@@ -1,6 +1,7 @@
 //! The engine on the fake world: what a request does, what a failure leaves, what a restart takes up.
 
 mod behaviour;
+mod events;
 mod faults;
 
 use super::*;
@@ -24,7 +25,12 @@ struct Bench {
 }
 
 fn config() -> EngineConfig {
-    EngineConfig { undo_patience: Duration::from_millis(300), ..EngineConfig::default() }
+    let policy = PolicySettings {
+        resume_interval: Duration::from_millis(20),
+        restart_pauses: (Duration::from_millis(20), Duration::from_millis(100)),
+        ..PolicySettings::default()
+    };
+    EngineConfig { undo_patience: Duration::from_millis(300), policy, ..EngineConfig::default() }
 }
 
 async fn open(node: FakeNode, store: Arc<FakeStore>, faults: Faults) -> Bench {
@@ -71,6 +77,7 @@ fn create_input(vm_name: &str) -> CreateVmInput {
         firmware: None,
         architecture: None,
         auto_start: false,
+        restart_on_crash: false,
         is_started: true,
         tenant_uuid: None,
         metadata: BTreeMap::new(),
@@ -150,7 +157,7 @@ fn stop(vm_uuid: Uuid, is_forced: bool, timeout_seconds: Option<u32>) -> ChangeI
 }
 
 fn delete(vm_uuid: Uuid) -> ChangeInput {
-    ChangeInput::DeleteVm(DeleteVmInput { vm_uuid, is_forced: true, is_deleting_volumes: true })
+    ChangeInput::DeleteVm(DeleteVmInput { vm_uuid, is_forced: true, is_deleting_volumes: true, keep_days: None })
 }
 
 fn code<T: std::fmt::Debug>(result: Result<T>) -> ErrorCode {

@@ -1,0 +1,145 @@
+//! What the node does by itself for a VM whose owner asked for it: start it again when its QEMU died, let it go on when a disk error that
+//! stopped it was only a full pool. Each goes through the same door as a request, as the daemon's own job.
+
+use super::api::ChangeRequest;
+use super::{Inner, accept};
+use crate::model::{Caller, Management, PoolSpace, StateReason, Vm, VmPhase, VmStatus};
+use crate::port::VOLUMES_POOL;
+use crate::verb::{ChangeInput, VmOnlyInput};
+use serde_json::json;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// How the engine acts by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicySettings {
+    /// Let VMs go on that a full pool stopped, once there is space.
+    pub resumes_after_full_pool: bool,
+    /// Space that must be free for that.
+    pub resume_free_bytes: u64,
+    /// How often the pool is looked at for that.
+    pub resume_interval: Duration,
+    /// First and longest pause before a crashed VM is started again; it doubles with each crash.
+    pub restart_pauses: (Duration, Duration),
+    /// A VM that ran this long starts with the first pause again.
+    pub restart_forgiven_after: Duration,
+    /// After so many crashes in a row the VM is left alone.
+    pub restarts_max: u32,
+}
+
+impl Default for PolicySettings {
+    fn default() -> Self {
+        Self {
+            resumes_after_full_pool: true,
+            resume_free_bytes: 256 << 20,
+            resume_interval: Duration::from_secs(5),
+            restart_pauses: (Duration::from_secs(1), Duration::from_secs(300)),
+            restart_forgiven_after: Duration::from_secs(600),
+            restarts_max: 10,
+        }
+    }
+}
+
+/// Restarts of a VM in a row, and when the last one was.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Restarts {
+    count: u32,
+    last: Instant,
+}
+
+/// Restarts by VM; VMs that are gone are forgotten with their record.
+pub(super) type RestartCounts = HashMap<Uuid, Restarts>;
+
+/// Looks whether something is to be done for a VM whose status just changed.
+pub(super) fn consider(inner: &Arc<Inner>, vm_uuid: Uuid) {
+    let snapshot = inner.world.load();
+    let Some(vm) = snapshot.vms.get(&vm_uuid) else { return };
+    if vm.management != Management::Managed || vm.job.is_some() {
+        return;
+    }
+    if wants_restart(vm) {
+        plan_restart(inner, vm_uuid, vm.name());
+    } else if is_stopped_by_full_pool(vm) && inner.config.policy.resumes_after_full_pool {
+        tokio::spawn(resume_when_there_is_space(inner.clone(), vm_uuid));
+    }
+}
+
+fn wants_restart(vm: &Vm) -> bool {
+    let asks = vm.record.as_ref().is_some_and(|r| r.restart_on_crash && r.phase == VmPhase::Ready);
+    asks && vm.status == VmStatus::Crashed
+}
+
+fn is_stopped_by_full_pool(vm: &Vm) -> bool {
+    vm.status == VmStatus::Paused && vm.reason == StateReason::IoError
+}
+
+fn plan_restart(inner: &Arc<Inner>, vm_uuid: Uuid, vm_name: &str) {
+    let policy = &inner.config.policy;
+    let count = {
+        let mut counts = inner.restarts.lock();
+        let known = inner.world.load();
+        counts.retain(|uuid, _| known.vms.contains_key(uuid));
+        let restarts = counts.entry(vm_uuid).or_insert(Restarts { count: 0, last: Instant::now() });
+        if restarts.last.elapsed() > policy.restart_forgiven_after {
+            restarts.count = 0;
+        }
+        restarts.count += 1;
+        restarts.count
+    };
+    if count > policy.restarts_max {
+        tracing::error!(%vm_uuid, vm_name, crashes = count, "A VM crashed too often in a row and is left alone");
+        return;
+    }
+    let pause = policy.restart_pauses.0.saturating_mul(1 << (count - 1).min(16)).min(policy.restart_pauses.1);
+    tracing::warn!(%vm_uuid, vm_name, crashes = count, ?pause, "A VM crashed and is started again after a pause");
+    let inner = inner.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(pause).await;
+        let is_still_so = inner.world.load().vms.get(&vm_uuid).is_some_and(|vm| wants_restart(vm));
+        if is_still_so {
+            act(&inner, ChangeInput::StartVm(VmOnlyInput { vm_uuid }), "policy/restart_on_crash").await;
+            if let Some(restarts) = inner.restarts.lock().get_mut(&vm_uuid) {
+                restarts.last = Instant::now();
+            }
+        }
+    });
+}
+
+async fn resume_when_there_is_space(inner: Arc<Inner>, vm_uuid: Uuid) {
+    let policy = &inner.config.policy;
+    loop {
+        tokio::time::sleep(policy.resume_interval).await;
+        let is_still_so = inner.world.load().vms.get(&vm_uuid).is_some_and(|vm| is_stopped_by_full_pool(vm));
+        if !is_still_so || inner.is_stopping() {
+            return;
+        }
+        let has_space = |pools: &[PoolSpace]| {
+            pools.iter().any(|pool| pool.pool_name == VOLUMES_POOL && pool.available_bytes >= policy.resume_free_bytes)
+        };
+        match inner.ports.hypervisor.pool_space().await {
+            Ok(pools) if has_space(&pools) => {
+                act(&inner, ChangeInput::ResumeVm(VmOnlyInput { vm_uuid }), "policy/resume_after_full_pool").await;
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%vm_uuid, error = %error.chain(), "The pool's space could not be read"),
+        }
+    }
+}
+
+/// Asks the engine, as anybody would.
+pub(super) async fn act(inner: &Arc<Inner>, change: ChangeInput, action: &str) {
+    let request = ChangeRequest {
+        caller: Caller::system(),
+        change,
+        request_uuid: None,
+        action: action.to_owned(),
+        resource_name: None,
+        request: json!({}),
+    };
+    if let Err(error) = accept::submit(inner.clone(), request).await {
+        tracing::warn!(action, error = %error.chain(), "What the node wanted to do by itself was refused");
+    }
+}
