@@ -3,7 +3,7 @@
 use crate::checksum::Wanted;
 use crate::config::ImageConfig;
 use crate::http::{Download, client};
-use crate::part::{Part, discard_part, hash, own_file_failed, part_path, publish, remove};
+use crate::part::{Part, discard_part, hash, own_file_failed, part_path, publish, remove, remove_strays};
 use crate::source::{Source, parse};
 use crate::watch::{Stop, Watch, on_thread};
 use crate::{format, local, qemu_img};
@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// Fetches image files.
 #[derive(Debug)]
@@ -146,6 +147,11 @@ impl ImageTransfer for ImageFetcher {
             }
         }
         fetched
+    }
+
+    async fn remove_strays(&self, directory: &str, known: &[Uuid]) -> Result<Vec<String>> {
+        let (directory, known) = (PathBuf::from(directory), known.to_vec());
+        on_thread("image-strays", move || remove_strays(&directory, &known)).await
     }
 
     async fn discard(&self, request: &FetchRequest) -> Result<()> {

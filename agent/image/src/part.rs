@@ -3,6 +3,7 @@
 use crate::checksum::{Hashes, Wanted, sha256_hex};
 use crate::config::ImageConfig;
 use crate::watch::check_cancel;
+use hvnode_core::model::ImageFormat;
 use hvnode_core::port::TransferControl;
 use hvnode_core::{AgentError, Result, fail};
 use nix::errno::Errno;
@@ -14,6 +15,8 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+use uuid::Uuid;
 
 /// Bytes read or copied between two looks at the cancel flag.
 pub(crate) const CHUNK_BYTES: usize = 1 << 20;
@@ -209,6 +212,41 @@ pub(crate) fn report(control: &TransferControl, done_bytes: u64) {
     control.done_bytes.store(done_bytes, Ordering::Relaxed);
 }
 
+/// A partial file that nobody has written to for this long belongs to no transfer that runs.
+const STRAY_AGE: Duration = Duration::from_secs(3600);
+
+/// Removes partial files of images that are not `known`, and only those: `<uuid>.<format>.part` and their notes.
+pub(crate) fn remove_strays(directory: &Path, known: &[Uuid]) -> Result<Vec<String>> {
+    let mut removed = Vec::new();
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(removed),
+        Err(error) => return Err(own_file_failed(error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(own_file_failed)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if is_stray(&name, known) && is_old(&entry) {
+            remove(&entry.path())?;
+            removed.push(name);
+        }
+    }
+    Ok(removed)
+}
+
+fn is_stray(name: &str, known: &[Uuid]) -> bool {
+    let Some(image) = name.strip_suffix(".part").or_else(|| name.strip_suffix(".part.json")) else { return false };
+    let Some((uuid, format)) = image.split_once('.') else { return false };
+    let is_ours = ImageFormat::ALL.iter().any(|f| f.word() == format);
+    is_ours && Uuid::parse_str(uuid).is_ok_and(|uuid| !known.contains(&uuid))
+}
+
+/// Anything that cannot be told counts as young: in doubt it stays.
+fn is_old(entry: &std::fs::DirEntry) -> bool {
+    let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|time| time.elapsed().ok());
+    age.is_some_and(|age| age > STRAY_AGE)
+}
+
 /// Errors of our own files: out of space is told apart.
 pub(crate) fn own_file_failed(error: std::io::Error) -> AgentError {
     match error.raw_os_error().map(Errno::from_raw) {
@@ -216,5 +254,39 @@ pub(crate) fn own_file_failed(error: std::io::Error) -> AgentError {
         _ => {
             fail!(ImageDownloadFailed, "the image file on this node cannot be read or written"; "无法读写本节点的镜像文件").caused_by(error)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::SystemTime;
+
+    #[test]
+    fn only_old_partial_files_of_unknown_images_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let (known, forgotten, young) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));
+        let old = SystemTime::now() - STRAY_AGE * 2;
+        let names = [
+            (format!("{known}.qcow2.part"), old),
+            (format!("{forgotten}.qcow2.part"), old),
+            (format!("{forgotten}.qcow2.part.json"), old),
+            (format!("{forgotten}.qcow2"), old),
+            (format!("{forgotten}.other.part"), old),
+            ("somebody-elses.part".to_owned(), old),
+            (format!("{young}.raw.part"), SystemTime::now()),
+        ];
+        for (name, time) in &names {
+            File::create(directory.path().join(name)).unwrap().set_modified(*time).unwrap();
+        }
+        let mut removed = remove_strays(directory.path(), &[known]).unwrap();
+        removed.sort();
+        assert_eq!(removed, [names[1].0.clone(), names[2].0.clone()]);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), names.len() - 2);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_has_no_strays() {
+        assert_eq!(remove_strays(Path::new("/no/such/folder"), &[]).unwrap(), Vec::<String>::new());
     }
 }

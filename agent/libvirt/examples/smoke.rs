@@ -58,6 +58,8 @@ fn spec(kernel: String, initrd: String, disk: String, network: Option<String>) -
         architecture: "x86_64".into(),
         auto_start: false,
         locked: false,
+        restart_on_crash: false,
+        expire_time: None,
         volumes: vec![],
         nics: vec![],
         metadata: BTreeMap::new(),

@@ -78,15 +78,7 @@ fn set_auto_start(domain: &Domain, wanted: bool) -> Result<(), Error> {
 /// `VmNotExist`, `VmUpdateFailed`.
 pub(crate) fn update_description(connect: &Connect, spec: &DomainSpec) -> Result<()> {
     let domain = existing(connect, spec.vm_uuid)?;
-    let is_active = state_of(&domain)?.is_active();
-    let is_persistent = domain.is_persistent().map_err(refused!(VmUpdateFailed))?;
-    let mut flags = 0;
-    if is_active {
-        flags |= sys::VIR_DOMAIN_AFFECT_LIVE;
-    }
-    if is_persistent {
-        flags |= sys::VIR_DOMAIN_AFFECT_CONFIG;
-    }
+    let (flags, is_persistent) = everywhere(&domain)?;
     let title = xml::title_of(&spec.title);
     let element = xml::metadata_xml(&spec.metadata)?;
     let set = |kind: u32, text: &str, key, uri| domain.set_metadata(kind.cast_signed(), Some(text), key, uri, flags);
@@ -96,6 +88,31 @@ pub(crate) fn update_description(connect: &Connect, spec: &DomainSpec) -> Result
         set_auto_start(&domain, spec.auto_start).map_err(refused!(VmUpdateFailed))?;
     }
     Ok(())
+}
+
+/// Removes title and our metadata; what is not there is fine.
+///
+/// # Errors
+/// `VmNotExist`, `VmUpdateFailed`.
+pub(crate) fn remove_description(connect: &Connect, vm_uuid: Uuid) -> Result<()> {
+    let domain = existing(connect, vm_uuid)?;
+    let (flags, _) = everywhere(&domain)?;
+    let remove = |kind: u32, key, uri| domain.set_metadata(kind.cast_signed(), None, key, uri, flags);
+    remove(sys::VIR_DOMAIN_METADATA_TITLE, None, None).map_err(refused!(VmUpdateFailed))?;
+    remove(sys::VIR_DOMAIN_METADATA_ELEMENT, Some(METADATA_PREFIX), Some(METADATA_NAMESPACE)).map_err(refused!(VmUpdateFailed))
+}
+
+/// Flags for a change of both the running domain and its stored definition, where it has them, and whether it has the latter.
+fn everywhere(domain: &Domain) -> Result<(u32, bool)> {
+    let is_persistent = domain.is_persistent().map_err(refused!(VmUpdateFailed))?;
+    let mut flags = 0;
+    if state_of(domain)?.is_active() {
+        flags |= sys::VIR_DOMAIN_AFFECT_LIVE;
+    }
+    if is_persistent {
+        flags |= sys::VIR_DOMAIN_AFFECT_CONFIG;
+    }
+    Ok((flags, is_persistent))
 }
 
 /// Changes cpu and memory in the stored definition and leaves the rest of it alone.

@@ -181,6 +181,10 @@ impl Hypervisor for LibvirtHypervisor {
         self.change("update description", move |connect| domain::update_description(connect, &spec)).await.map_err(at!())
     }
 
+    async fn remove_description(&self, vm_uuid: Uuid) -> Result<()> {
+        self.change("remove description", move |connect| domain::remove_description(connect, vm_uuid)).await.map_err(at!())
+    }
+
     async fn resize(&self, spec: &DomainSpec) -> Result<()> {
         let spec = spec.clone();
         self.change("resize domain", move |connect| domain::resize(connect, &spec)).await.map_err(at!())

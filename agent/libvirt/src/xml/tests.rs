@@ -32,6 +32,8 @@ fn record() -> VmRecord {
         architecture: "x86_64".into(),
         auto_start: false,
         locked: false,
+        restart_on_crash: false,
+        expire_time: None,
         volumes: vec![],
         nics: vec![],
         metadata: BTreeMap::new(),

@@ -39,6 +39,8 @@ fn record() -> VmRecord {
         architecture: "x86_64".into(),
         auto_start: true,
         locked: false,
+        restart_on_crash: false,
+        expire_time: None,
         volumes: vec![Uuid::from_u128(6)],
         nics: vec![nic()],
         metadata: BTreeMap::from([("role".into(), "db".into())]),
