@@ -18,6 +18,10 @@ pub(crate) struct Statement {
 /// Deepest nesting of a stored request. What comes back from the database must still be readable: the JSON reader stops at 128.
 const REQUEST_DEPTH_MAX: usize = 64;
 
+/// SQLite makes the row with the first event only.
+const FIRST_SEQUENCE: &str =
+    "INSERT INTO sqlite_sequence (name, seq) SELECT 'event', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'event')";
+
 /// Up to the last one that is too old, so that what is left has no holes even where the clock jumped. Without the hint SQLite would walk
 /// the whole table backwards.
 const PRUNE_EVENTS: &str = "DELETE FROM event WHERE cursor <= (SELECT max(cursor) FROM event INDEXED BY event_by_time WHERE time < ?)";
@@ -46,6 +50,13 @@ pub(crate) fn statements(write: &Write) -> Result<Vec<Statement>> {
         Write::DeleteToken(hash) => Statement { sql: "DELETE FROM token WHERE token_hash = ?", values: vec![hash.clone().into()] },
         Write::PutHostSettings(settings) => put_host_settings(settings)?,
         Write::PutEvent(event) => return put_event(event),
+        Write::AdvanceEvents(cursor) => {
+            let cursor = i64::try_from(*cursor).unwrap_or(i64::MAX);
+            return Ok(vec![
+                Statement { sql: FIRST_SEQUENCE, values: Vec::new() },
+                Statement { sql: "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'event'", values: vec![cursor.into()] },
+            ]);
+        }
         Write::Prune { jobs_before, operations_before, tokens_before, events_before } => {
             return Ok(vec![
                 Statement {

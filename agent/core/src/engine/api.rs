@@ -93,6 +93,7 @@ impl Engine {
             Some(events) => events,
             None => self.stored_events(cursor, limit).await?,
         };
+        // Asked after the rows: a prune in between may report a gap that is none, never hide one.
         let (first, _) = self.inner.ports.store.event_bounds().await.map_err(at!())?;
         let next_cursor = events.last().map_or(cursor, |event| event.cursor);
         Ok(EventPage { events, next_cursor, has_gap: cursor > 0 && cursor + 1 < first })

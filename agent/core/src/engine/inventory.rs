@@ -50,6 +50,7 @@ pub(crate) fn apply(snapshot: &mut Snapshot, write: &Write) {
         | Write::PutToken(_)
         | Write::DeleteToken(_)
         | Write::PutEvent(_)
+        | Write::AdvanceEvents(_)
         | Write::Prune { .. } => {}
     }
 }

@@ -196,8 +196,11 @@ impl Engine {
         }
         // What stood in the store is nothing new.
         snapshot.event_drafts.clear();
+        let now = ports.clock.now();
+        let era = Write::AdvanceEvents(u64::try_from(now.0 / 1_000_000).unwrap_or(0));
+        ports.store.commit(vec![era], Durability::Durable).await.map_err(at!())?;
         let (_, last_cursor) = ports.store.event_bounds().await.map_err(at!())?;
-        let started = Write::PutEvent(Arc::new(events::daemon("", "started", ports.clock.now())));
+        let started = Write::PutEvent(Arc::new(events::daemon("", "started", now)));
         ports.store.commit(vec![started], Durability::Relaxed).await.map_err(at!())?;
         let (drafts, draft_receiver) = mpsc::channel(events::DRAFTS_MAX);
         let inner = Arc::new(Inner {

@@ -104,6 +104,7 @@ impl Tables {
             Write::DeleteToken(hash) => drop(self.tokens.remove(&hash)),
             Write::PutHostSettings(settings) => self.host_settings = Some(settings),
             Write::PutEvent(event) => self.append(&event),
+            Write::AdvanceEvents(cursor) => self.last_cursor = self.last_cursor.max(cursor),
             Write::Prune { jobs_before, operations_before, tokens_before, events_before } => {
                 retain(&mut self.jobs, |job| !job.status.is_ended() || job.finish_time.is_none_or(|time| time >= jobs_before));
                 retain(&mut self.operations, |operation| operation.create_time >= operations_before);

@@ -46,6 +46,9 @@ pub enum Write {
     /// says as its cursor is ignored. No number is given twice, also not after pruning or a restart. The one exception: power loss may
     /// take an event of a relaxed commit, and the next one gets its number.
     PutEvent(Arc<Event>),
+    /// Makes the next event's cursor greater than this one. Each start does so with its time in milliseconds: then cursors grow also over
+    /// a lost database, and over a power loss that took rows which readers had seen already.
+    AdvanceEvents(u64),
     /// Removes ended jobs that finished before, operation rows created before, tokens expired before, and events up to the last one from
     /// before the given times: where the clock jumped, younger events in between go too, so that the stream never has a hole.
     Prune {

@@ -195,3 +195,12 @@ async fn an_event_that_cannot_be_read_is_named() {
     let error = SqliteStore::open(&path).unwrap().list_events(0, 1).await.unwrap_err();
     assert!(error.message().contains("row 8 of table event"), "{}", error.chain());
 }
+
+#[tokio::test]
+async fn cursors_can_be_advanced_and_never_go_back() {
+    let (_folder, store) = store();
+    commit(&store, [Write::AdvanceEvents(1000), at(1)]).await;
+    commit(&store, [Write::AdvanceEvents(5), at(2)]).await;
+    assert_eq!(cursors(&store).await, [1001, 1002]);
+    assert_eq!(store.event_bounds().await.unwrap(), (1001, 1002));
+}

@@ -86,8 +86,10 @@ async fn a_reader_waits_for_the_next_event_and_is_told_of_gaps() {
     let page = waiting.await.unwrap().unwrap();
     assert_eq!(page.events[0].new, "stopped");
     assert_eq!(page.next_cursor, page.events.last().unwrap().cursor);
-    let ahead = bench.engine.events(1_000_000, 10, Duration::ZERO).await.unwrap();
+    let ahead = bench.engine.events(u64::MAX, 10, Duration::ZERO).await.unwrap();
     assert!(ahead.has_gap && ahead.events.is_empty());
+    let ancient = bench.engine.events(7, 10, Duration::ZERO).await.unwrap();
+    assert!(ancient.has_gap && !ancient.events.is_empty(), "a cursor from before this stream began");
 }
 
 #[tokio::test]
