@@ -43,6 +43,7 @@ pub(crate) fn empty_snapshot() -> Snapshot {
         host_usage: None,
         capabilities: None,
         facts: Arc::new(facts),
+        event_drafts: Vec::new(),
         settings: Arc::new(HostSettings { description: String::new(), cpu_ratio: 1.0, memory_ratio: 1.0, reserved_memory_bytes: 0 }),
         pools: Arc::default(),
         connection: ConnectionState::Connecting,

@@ -279,6 +279,9 @@ fn engine_config(config: &Config) -> EngineConfig {
             stop_timeout: Duration::from_secs(vm.stop_timeout_seconds),
             delete_grace: Duration::from_secs(vm.delete_grace_seconds),
             reboot_timeout: Duration::from_secs(vm.reboot_timeout_seconds),
+            trash_keep_days: VerbSettings::default().trash_keep_days,
+            storage_percent_max: VerbSettings::default().storage_percent_max,
+            storage_bytes_min: VerbSettings::default().storage_bytes_min,
             cpu_cores_max: vm.cpu_cores_max,
             memory_bytes_min: vm.memory_min_bytes,
             disk_bytes_max: vm.disk_max_bytes,
@@ -303,6 +306,8 @@ fn engine_config(config: &Config) -> EngineConfig {
         idempotency_window: hours(engine.idempotency_hours),
         job_retention: days(engine.job_retention_days),
         operation_retention: days(engine.operation_retention_days),
+        event_retention: EngineConfig::default().event_retention,
+        policy: EngineConfig::default().policy,
         undo_patience: Duration::from_secs(engine.undo_patience_seconds),
     }
 }

@@ -1,10 +1,14 @@
 //! Reads usage of host and VMs in the background, never in a request.
 
 use super::{Inner, usage};
-use crate::model::{ConnectionState, HostSample, Snapshot, VmSample};
+use crate::model::{ConnectionState, HostSample, Snapshot, UsagePoint, VmSample};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
+
+/// Pause after which a first sample gets its second.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The last reading of each, to compute rates from.
 #[derive(Default)]
@@ -18,17 +22,23 @@ pub(super) fn spawn(inner: &Arc<Inner>) {
     let inner = inner.clone();
     tokio::spawn(async move {
         let mut last = Last::default();
-        let mut ticks = tokio::time::interval(inner.config.sample_interval);
-        // A reading that took long is not made up for: the next one comes an interval later.
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
             sample_host(&inner, &mut last).await;
             if inner.world.load().connection == ConnectionState::Up {
                 sample_vms(&inner, &mut last).await;
             }
+            // A reading that took long is not made up for: the next one comes a whole pause later.
+            tokio::time::sleep(pause(&inner)).await;
         }
     });
+}
+
+/// The interval, or less while there is something to say soon: a VM's first rates need two samples.
+fn pause(inner: &Inner) -> Duration {
+    let snapshot = inner.world.load();
+    let lacks_rates = |point: &Arc<UsagePoint>| point.cpu_usage_percent.is_none() && point.cpu_time_nanoseconds.is_some();
+    let is_new = snapshot.host_usage.iter().chain(snapshot.vm_usage.values()).any(lacks_rates);
+    if is_new { FIRST_PAUSE.min(inner.config.sample_interval) } else { inner.config.sample_interval }
 }
 
 async fn sample_host(inner: &Inner, last: &mut Last) {

@@ -120,8 +120,8 @@ pub(in super::super) struct DeleteVm {
     /// Remove its data disks too; otherwise they become available.
     #[schema(default = false)]
     delete_usd: Option<bool>,
-    /// Days in the trash. Only 0 in this version.
-    #[schema(maximum = 0, default = 0)]
+    /// Days in the trash; 0 removes at once, absent takes the node's default.
+    #[schema(maximum = 3650)]
     keep_days: Option<u32>,
 }
 
@@ -130,13 +130,11 @@ impl ChangeBody for DeleteVm {
     const VERB: VerbKind = VerbKind::DeleteVm;
 
     fn into_change(self) -> Result<ChangeInput> {
-        if self.keep_days.is_some_and(|days| days > 0) {
-            return Err(fail!(NotSupported, "keep_days must be 0: this version has no trash"; "keep_days 必须为 0: 当前版本没有回收站"));
-        }
         Ok(ChangeInput::DeleteVm(DeleteVmInput {
             vm_uuid: check::uuid("vm_uuid", &self.vm_uuid)?,
             is_forced: self.force.unwrap_or(false),
             is_deleting_volumes: self.delete_usd.unwrap_or(false),
+            keep_days: self.keep_days,
         }))
     }
 }
@@ -179,6 +177,7 @@ impl ChangeBody for UpdateVm {
             description: self.description.map(|text| check::description(Some(text))).transpose()?,
             auto_start: self.auto_start,
             locked: self.locked,
+            restart_on_crash: None,
             metadata: self.metadata,
         }))
     }

@@ -177,6 +177,7 @@ impl ChangeBody for CreateVm {
             firmware: self.boot_type.map(Firmware::from),
             architecture: self.architecture.map(|text| check::word("architecture", text)).transpose()?,
             auto_start: self.auto_start.unwrap_or(false),
+            restart_on_crash: false,
             is_started: self.start.unwrap_or(true),
             tenant_uuid: check::optional_uuid("tenant_uuid", self.tenant_uuid.as_deref())?,
             metadata: self.metadata.unwrap_or_default(),
