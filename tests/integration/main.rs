@@ -5,6 +5,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
+    clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "Test code: a failed expectation ends the test, and foreign programs are what it drives"
 )]
@@ -12,6 +13,8 @@
 mod layering;
 mod support;
 
+mod crash;
+mod events;
 mod life_cycle;
 mod refusals;
 mod restarts;

@@ -47,6 +47,11 @@ pub struct RequestId(pub String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResultCode(pub u32);
 
+/// The answer is a stream without an end: a response extension that tells the connection to look at what the client takes, not at how
+/// long the answer lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LongAnswer;
+
 /// How a dialect words what goes wrong outside its handlers: a panic (`Internal`), overload (`TooManyRequests`), a request past its
 /// deadline (`Timeout`) or with a body that is too large (`RequestTooLarge`). The frame asks it for the whole answer.
 pub trait FrameErrors: Send + Sync + 'static {

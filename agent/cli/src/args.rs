@@ -118,6 +118,9 @@ pub(crate) enum Command {
     /// Jobs: every change, while it runs and after
     #[command(subcommand)]
     Job(noun::job::JobCommand),
+    /// Events: what happened on the node, in order
+    #[command(subcommand)]
+    Event(noun::event::EventCommand),
     /// The operation log: who asked for what, and how it ended
     #[command(subcommand)]
     Log(noun::log::LogCommand),

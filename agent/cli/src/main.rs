@@ -21,7 +21,7 @@ use args::{Cli, Command, Shared};
 use client::{Client, Endpoint, Session};
 use context::Context;
 use error::{CliError, Kind, Result};
-use noun::{account, api, disk, host, image, job, log, network, specification, vm};
+use noun::{account, api, disk, event, host, image, job, log, network, specification, vm};
 use output::Output;
 use std::process::ExitCode;
 use text::Language;
@@ -76,6 +76,7 @@ async fn dispatch(context: &mut Context, command: Command) -> Result<()> {
         Command::Network(command) => network::run(context, command).await,
         Command::Disk(command) => disk::run(context, command).await,
         Command::Job(command) => job::run(context, command).await,
+        Command::Event(command) => event::run(context, command).await,
         Command::Log(command) => log::run(context, command).await,
         Command::Api(args) => api::run(context, args).await,
         // it needs no node and was answered before

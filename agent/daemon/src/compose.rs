@@ -15,7 +15,7 @@ use hvnode_api::health::{Health, SnapshotSource};
 use hvnode_api::listener::{BoundSocket, PeerTrust};
 use hvnode_api::metrics::{self, Metrics, PlainErrors};
 use hvnode_core::AgentError;
-use hvnode_core::engine::{Engine, EngineConfig, EnginePorts};
+use hvnode_core::engine::{Engine, EngineConfig, EnginePorts, PolicySettings};
 use hvnode_core::fake::{FakeHypervisor, FakeImageTransfer, FakeNode, Faults, NodeOptions};
 use hvnode_core::model::HostSettings;
 use hvnode_core::port::{Clock, Hypervisor, ImageTransfer, Store, SystemClock};
@@ -265,6 +265,11 @@ fn image_config(config: &Config) -> ImageConfig {
     }
 }
 
+/// A ratio as whole percent. The configuration keeps it within what fits.
+fn percent(ratio: f64) -> u32 {
+    (ratio * 100.0).round() as u32
+}
+
 fn engine_config(config: &Config) -> EngineConfig {
     let (engine, vm) = (&config.engine, &config.vm);
     let pools = pool_directories(&config.node.state_dir);
@@ -279,9 +284,9 @@ fn engine_config(config: &Config) -> EngineConfig {
             stop_timeout: Duration::from_secs(vm.stop_timeout_seconds),
             delete_grace: Duration::from_secs(vm.delete_grace_seconds),
             reboot_timeout: Duration::from_secs(vm.reboot_timeout_seconds),
-            trash_keep_days: VerbSettings::default().trash_keep_days,
-            storage_percent_max: VerbSettings::default().storage_percent_max,
-            storage_bytes_min: VerbSettings::default().storage_bytes_min,
+            trash_keep_days: vm.trash_keep_days,
+            storage_percent_max: percent(config.node.storage_ratio),
+            storage_bytes_min: engine.storage_free_min_bytes,
             cpu_cores_max: vm.cpu_cores_max,
             memory_bytes_min: vm.memory_min_bytes,
             disk_bytes_max: vm.disk_max_bytes,
@@ -306,8 +311,12 @@ fn engine_config(config: &Config) -> EngineConfig {
         idempotency_window: hours(engine.idempotency_hours),
         job_retention: days(engine.job_retention_days),
         operation_retention: days(engine.operation_retention_days),
-        event_retention: EngineConfig::default().event_retention,
-        policy: EngineConfig::default().policy,
+        event_retention: days(engine.event_retention_days),
+        policy: PolicySettings {
+            resumes_after_full_pool: vm.resume_after_full_pool,
+            restarts_max: vm.restarts_max,
+            ..PolicySettings::default()
+        },
         undo_patience: Duration::from_secs(engine.undo_patience_seconds),
     }
 }

@@ -44,13 +44,16 @@ fn must_be_on(domain: &Domain) -> Result<RawState> {
     Err(fail!(VmStateNotAllowed, "it is off; start it first"; "虚拟机未开机,请先开机"))
 }
 
-/// Defines the domain, or redefines it where it is off.
+/// Defines the domain, or redefines it where it is off. One that is on is left as it is: a create that was cut off after its start runs
+/// this step again.
 ///
 /// # Errors
-/// `VmStateNotAllowed` if it is on, `VmNameExist` if another domain has the name, `VmCreateFailed`.
+/// `VmNameExist` if another domain has the name, `VmCreateFailed`.
 pub(crate) fn ensure_defined(connect: &Connect, spec: &DomainSpec, xml: &str) -> Result<()> {
-    if let Some(domain) = find(connect, spec.vm_uuid)? {
-        must_be_off(&domain)?;
+    if let Some(domain) = find(connect, spec.vm_uuid)?
+        && state_of(&domain)?.is_active()
+    {
+        return Ok(());
     }
     let domain = connect.define_domain_xml(xml).map_err(|error| define_error(connect, spec, error))?;
     set_auto_start(&domain, spec.auto_start).map_err(refused!(VmCreateFailed))
@@ -266,4 +269,24 @@ pub(crate) fn display(connect: &Connect, vm_uuid: Uuid) -> Result<DisplayAddress
     let xml = domain.xml_desc(0).map_err(refused!(VmConsoleUnavailable))?;
     let parsed = xml::parse_domain(&xml).map_err(at!())?;
     parsed.display.ok_or_else(|| fail!(VmConsoleUnavailable, "its definition has no screen"; "其定义中没有显示设备"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_that_runs_is_left_as_it_is_when_it_is_defined_once_more() {
+        let connect = Connect::open(Some("test:///default")).unwrap();
+        let minimal = "<domain type='test'><name>defined-twice</name><memory unit='MiB'>64</memory><os><type>hvm</type></os></domain>";
+        let domain = connect.define_domain_xml(minimal).unwrap();
+        domain.create().unwrap();
+        let before = domain.xml_desc(0).unwrap();
+        let spec = DomainSpec { vm_uuid: domain.uuid().unwrap(), auto_start: true, ..xml::tests::spec() };
+        ensure_defined(&connect, &spec, "not even looked at").unwrap();
+        assert_eq!(domain.xml_desc(0).unwrap(), before);
+        assert!(!domain.autostart().unwrap());
+        domain.destroy().unwrap();
+        domain.undefine().unwrap();
+    }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use tokio::net::UnixStream;
 
 /// An answer's envelope.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer(pub(crate) Value);
+pub(crate) struct Answer(pub(crate) Value, HeaderMap);
 
 impl Answer {
     pub(crate) fn code(&self) -> i64 {
@@ -23,6 +23,11 @@ impl Answer {
 
     pub(crate) fn message(&self) -> &str {
         self.0["message"].as_str().unwrap()
+    }
+
+    /// The job of a change that was accepted, however it ended.
+    pub(crate) fn job_uuid(&self) -> Option<&str> {
+        self.data()["job_uuid"].as_str().or_else(|| self.1.get("x-job-uuid")?.to_str().ok())
     }
 
     /// The data of an answer that must be a success.
@@ -54,6 +59,11 @@ impl Client {
 
     /// One request as it is; `None` if nobody answers at the socket.
     pub(crate) async fn raw(&self, method: Method, path: &str, content_type: Option<&str>, body: Vec<u8>) -> Option<(StatusCode, Bytes)> {
+        let (head, body) = self.send(method, path, content_type, body).await?.into_parts();
+        Some((head.status, body))
+    }
+
+    async fn send(&self, method: Method, path: &str, content_type: Option<&str>, body: Vec<u8>) -> Option<Response<Bytes>> {
         let stream = UnixStream::connect(&self.socket).await.ok()?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
         tokio::spawn(connection);
@@ -65,19 +75,19 @@ impl Client {
             request = request.header("authorization", token);
         }
         let response = sender.send_request(request.body(Full::new(Bytes::from(body))).unwrap()).await.ok()?;
-        let status = response.status();
-        Some((status, response.into_body().collect().await.ok()?.to_bytes()))
+        let (head, body) = response.into_parts();
+        Some(Response::from_parts(head, body.collect().await.ok()?.to_bytes()))
     }
 
     async fn call(&self, method: Method, path: &str, body: Vec<u8>) -> Option<Answer> {
-        let (status, bytes) = self.raw(method, path, Some("application/json"), body).await?;
+        let (head, bytes) = self.send(method, path, Some("application/json"), body).await?.into_parts();
         let envelope: Value = serde_json::from_slice(&bytes).unwrap_or_else(|e| panic!("{path}: {e}: {}", String::from_utf8_lossy(&bytes)));
-        assert_eq!(status, StatusCode::OK, "{path}: {envelope:#}");
+        assert_eq!(head.status, StatusCode::OK, "{path}: {envelope:#}");
         for key in ["status_code", "message", "message_en", "message_cn", "stack", "data"] {
             assert!(envelope.get(key).is_some(), "{path}: no {key} in {envelope:#}");
         }
         assert_eq!(envelope["stack"].is_null(), envelope["status_code"] == 0, "{envelope:#}");
-        Some(Answer(envelope))
+        Some(Answer(envelope, head.headers))
     }
 
     pub(crate) async fn try_get(&self, path: &str) -> Option<Answer> {

@@ -47,6 +47,12 @@ impl Node {
     }
 
     pub(crate) async fn start_daemon(&mut self) {
+        self.spawn_daemon();
+        self.wait_until_ready().await;
+    }
+
+    /// Starts the daemon and does not wait for it.
+    pub(crate) fn spawn_daemon(&mut self) {
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
         let mut command = self.host.command(&[
             "setpriv",
@@ -61,6 +67,10 @@ impl Node {
             "/run/hvnode/hvnoded.pid",
         ]);
         self.daemon = Some(command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
+    }
+
+    /// Waits until the daemon answers and has read everything from libvirt.
+    pub(crate) async fn wait_until_ready(&self) {
         let client = self.client.clone();
         wait_for(&format!("the daemon to be ready; its log is {}", self.log_path().display()), PATIENCE, || async {
             let (status, _) = client.raw(hyper::Method::GET, "/readyz", None, Vec::new()).await?;
@@ -69,7 +79,16 @@ impl Node {
         .await;
     }
 
-    fn log_path(&self) -> PathBuf {
+    /// Kills the daemon without mercy, however far its start got.
+    pub(crate) fn kill_daemon(&mut self) {
+        let mut daemon = self.daemon.take().unwrap();
+        while daemon.try_wait().unwrap().is_none() {
+            // By name: a daemon that was just started has not written its pid yet.
+            self.host.run(&["sh", "-c", "pkill -KILL -x hvnoded || true"]);
+        }
+    }
+
+    pub(crate) fn log_path(&self) -> PathBuf {
         self.host.directory.join("hvnoded.log")
     }
 

@@ -2,7 +2,7 @@
 
 use super::stopping;
 use super::stream::{Activity, Phase, Stream, WatchedStream};
-use crate::context::Peer;
+use crate::context::{LongAnswer, Peer};
 use crate::frame::{Frame, FrameLimits};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -21,6 +21,8 @@ use tokio::time::{Instant, sleep_until};
 const BUFFER_BYTES_MAX: usize = 64 << 10;
 /// After a connection was asked to end, how long its last answer may take to reach the client.
 const CLOSE_TIME: Duration = Duration::from_secs(10);
+/// How long a client may take nothing of an answer without an end; such answers speak up more often than that.
+const STREAM_SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// Serves one connection until either side ends it.
 pub(super) async fn run_connection(stream: Stream, peer: Peer, frame: Arc<Frame>, is_surplus: bool, stop: watch::Receiver<bool>) {
@@ -33,7 +35,11 @@ pub(super) async fn run_connection(stream: Stream, peer: Peer, frame: Arc<Frame>
         let (frame, peer, activity) = (frame.clone(), peer.clone(), on_request.clone());
         async move {
             let response = frame.handle(&peer, request, is_surplus).await;
-            activity.set_idle();
+            if response.extensions().get::<LongAnswer>().is_some() {
+                activity.set_streaming();
+            } else {
+                activity.set_idle();
+            }
             Ok::<_, Infallible>(response)
         }
     });
@@ -96,6 +102,7 @@ impl Watchdog {
             Phase::Head(since) => since + self.limits.header_timeout,
             Phase::Idle(since) if self.is_closing => since + self.limits.idle_timeout + CLOSE_TIME,
             Phase::Idle(since) => since + self.limits.idle_timeout,
+            Phase::Streaming(since) => since + STREAM_SILENCE_MAX,
             // The request itself is stopped by the frame; this is for what the frame does not see.
             Phase::Busy => Instant::now() + self.limits.request_timeout + CLOSE_TIME,
         }
@@ -104,6 +111,7 @@ impl Watchdog {
     fn bite(&mut self) -> Bite {
         match self.activity.phase() {
             Phase::Head(_) => Bite::CutOff("the head of the request did not arrive in time"),
+            Phase::Streaming(_) => Bite::CutOff("the client takes nothing of the stream"),
             Phase::Idle(_) if self.is_closing => Bite::CutOff("the client did not take the answer in time"),
             Phase::Idle(_) => {
                 self.is_closing = true;

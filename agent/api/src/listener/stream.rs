@@ -24,6 +24,8 @@ pub(super) enum Phase {
     Head(Instant),
     /// A request is being answered; it has its own deadline.
     Busy,
+    /// An answer without an end is on its way; when the client last took some of it.
+    Streaming(Instant),
 }
 
 /// Shared by the bytes, the service and the watchdog of one connection; never contended: all run in one task.
@@ -47,6 +49,25 @@ impl Activity {
         *self.0.lock() = Phase::Idle(Instant::now());
     }
 
+    pub(super) fn set_streaming(&self) {
+        *self.0.lock() = Phase::Streaming(Instant::now());
+    }
+
+    fn bytes_went(&self) {
+        let mut phase = self.0.lock();
+        if matches!(*phase, Phase::Streaming(_)) {
+            *phase = Phase::Streaming(Instant::now());
+        }
+    }
+
+    /// Notes what a write has come to.
+    fn written(&self, outcome: Poll<std::io::Result<usize>>) -> Poll<std::io::Result<usize>> {
+        if matches!(outcome, Poll::Ready(Ok(count)) if count > 0) {
+            self.bytes_went();
+        }
+        outcome
+    }
+
     fn bytes_came(&self) {
         let mut phase = self.0.lock();
         if matches!(*phase, Phase::Idle(_)) {
@@ -55,7 +76,7 @@ impl Activity {
     }
 }
 
-/// A stream that tells the [`Activity`] when bytes come in.
+/// A stream that tells the [`Activity`] when bytes come in or go out.
 #[derive(Debug)]
 pub(super) struct WatchedStream {
     pub(super) stream: Stream,
@@ -84,7 +105,8 @@ impl AsyncRead for WatchedStream {
 
 impl AsyncWrite for WatchedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        each!(&mut self.stream, inner => Pin::new(inner).poll_write(cx, bytes))
+        let outcome = each!(&mut self.stream, inner => Pin::new(inner).poll_write(cx, bytes));
+        self.activity.written(outcome)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
@@ -100,7 +122,8 @@ impl AsyncWrite for WatchedStream {
         cx: &mut Context<'_>,
         slices: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        each!(&mut self.stream, inner => Pin::new(inner).poll_write_vectored(cx, slices))
+        let outcome = each!(&mut self.stream, inner => Pin::new(inner).poll_write_vectored(cx, slices));
+        self.activity.written(outcome)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -4,12 +4,14 @@ mod endpoint;
 mod envelope;
 mod follow;
 mod session;
+mod stream;
 mod wire;
 
 pub(crate) use endpoint::Endpoint;
 pub(crate) use envelope::Answer;
 pub(crate) use follow::{JobState, Observer};
 pub(crate) use session::{Credentials, Session};
+pub(crate) use stream::StreamEvent;
 
 use crate::error::Result;
 use bytes::Bytes;

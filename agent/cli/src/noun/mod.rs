@@ -3,6 +3,7 @@
 pub(crate) mod account;
 pub(crate) mod api;
 pub(crate) mod disk;
+pub(crate) mod event;
 pub(crate) mod host;
 pub(crate) mod image;
 pub(crate) mod job;

@@ -20,6 +20,8 @@ pub(crate) struct Request {
     query: String,
     /// The `Authorization` header.
     pub(crate) token: Option<String>,
+    /// The `Last-Event-ID` header.
+    pub(crate) last_event_id: Option<String>,
     /// The body, `null` if there was none.
     pub(crate) body: Value,
 }
@@ -37,6 +39,8 @@ impl Request {
 pub(crate) enum Reply {
     /// 200 with this body.
     Json(String),
+    /// 200 with these server-sent events; then the connection ends.
+    Stream(String),
     /// 404.
     NotFound,
     /// Nothing: the connection breaks.
@@ -124,8 +128,13 @@ fn serve(reader: impl Read + Send + 'static, mut writer: impl Write + Send + 'st
         while let Some(request) = read_request(&mut reader) {
             seen.requests.lock().unwrap().push(request.clone());
             seen.grown.notify_all();
+            let mut kind = "application/json";
             let (status, body) = match answer(&request) {
                 Reply::Json(body) => ("200 OK", body),
+                Reply::Stream(body) => {
+                    kind = "text/event-stream";
+                    ("200 OK", body)
+                }
                 Reply::NotFound => ("404 Not Found", String::new()),
                 Reply::Drop => return,
                 Reply::Hang => {
@@ -134,7 +143,7 @@ fn serve(reader: impl Read + Send + 'static, mut writer: impl Write + Send + 'st
                     return;
                 }
             };
-            let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+            let head = format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n", body.len());
             if writer.write_all((head + &body).as_bytes()).is_err() {
                 return;
             }
@@ -147,13 +156,14 @@ fn read_request(reader: &mut impl BufRead) -> Option<Request> {
     reader.read_line(&mut line).ok().filter(|length| *length > 0)?;
     let mut words = line.split(' ');
     let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
-    let (mut length, mut token) = (0, None);
+    let (mut length, mut token, mut last_event_id) = (0, None, None);
     loop {
         let mut header = String::new();
         reader.read_line(&mut header).ok()?;
         let Some((name, value)) = header.trim_end().split_once(": ") else { break };
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.parse().ok()?,
+            "last-event-id" => last_event_id = Some(value.to_owned()),
             "authorization" => token = Some(value.to_owned()),
             _ => {}
         }
@@ -162,7 +172,7 @@ fn read_request(reader: &mut impl BufRead) -> Option<Request> {
     reader.read_exact(&mut body).ok()?;
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    Some(Request { method, path: path.to_owned(), query: query.to_owned(), token, body })
+    Some(Request { method, path: path.to_owned(), query: query.to_owned(), token, last_event_id, body })
 }
 
 /// How a run ended.

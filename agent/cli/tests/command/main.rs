@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on stops
 
+mod events;
 mod fake;
 
 use fake::{Node, Reply, Request, refusal, run, success};

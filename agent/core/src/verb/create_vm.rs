@@ -462,6 +462,7 @@ impl Verb for CreateVm {
             let mut volume = Volume::clone(volume);
             volume.status = VolumeStatus::Available;
             volume.vm_uuid = None;
+            volume.is_root = false;
             volume.device = String::new();
             volume.update_time = now;
             Write::PutVolume(Arc::new(volume))

@@ -55,6 +55,7 @@ fn node(config: &Config, report: &mut Report) {
     report.absolute("node.runtime_dir", &node.runtime_dir);
     report.range("node.cpu_ratio", node.cpu_ratio, 0.1, 1000.0);
     report.range("node.memory_ratio", node.memory_ratio, 0.1, 100.0);
+    report.range("node.storage_ratio", node.storage_ratio, 0.1, 10_000.0);
 }
 
 fn libvirt(config: &Config, report: &mut Report) {
@@ -99,6 +100,8 @@ fn numbers(config: &Config, report: &mut Report) {
     report.range("vm.stop_timeout_seconds", vm.stop_timeout_seconds, 1, 3600);
     report.range("vm.delete_grace_seconds", vm.delete_grace_seconds, 0, 3600);
     report.range("vm.reboot_timeout_seconds", vm.reboot_timeout_seconds, 1, 3600);
+    report.range("vm.trash_keep_days", vm.trash_keep_days, 0, 3650);
+    report.range("vm.restarts_max", vm.restarts_max, 0, 1_000_000);
     report.range("vm.cpu_cores_max", vm.cpu_cores_max, 1, 4096);
     report.range("vm.memory_min_bytes", vm.memory_min_bytes, 1 << 20, 1 << 40);
     report.range("vm.disk_max_bytes", vm.disk_max_bytes, 1 << 20, 1 << 60);
@@ -115,6 +118,8 @@ fn numbers(config: &Config, report: &mut Report) {
     report.range("engine.idempotency_hours", engine.idempotency_hours, 1, 24 * 30);
     report.range("engine.job_retention_days", engine.job_retention_days, 1, 3650);
     report.range("engine.operation_retention_days", engine.operation_retention_days, 1, 3650);
+    report.range("engine.event_retention_days", engine.event_retention_days, 1, 3650);
+    report.range("engine.storage_free_min_bytes", engine.storage_free_min_bytes, 0, 1 << 50);
     report.range("engine.undo_patience_seconds", engine.undo_patience_seconds, 0, 86_400);
     report.range("engine.stop_timeout_seconds", engine.stop_timeout_seconds, 0, 3600);
     report.range("statistics.interval_seconds", config.statistics.interval_seconds, 1, 3600);

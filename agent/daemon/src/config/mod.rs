@@ -64,6 +64,8 @@ section! {
         memory_ratio: f64 = 1.0,
         /// Memory kept for the host itself, until an operator sets another value.
         reserved_memory_bytes: u64 = 512 << 20,
+        /// Disk space promised per byte of the volumes pool.
+        storage_ratio: f64 = 10.0,
     }
 }
 
@@ -166,6 +168,12 @@ section! {
         delete_grace_seconds: u64 = 10,
         /// How long a guest may take to reboot before it is reset.
         reboot_timeout_seconds: u64 = 60,
+        /// Days a deleted VM stays in the trash where the request does not say.
+        trash_keep_days: u32 = 0,
+        /// Crashes in a row after which a VM with restart_on_crash is left alone.
+        restarts_max: u32 = 10,
+        /// Let VMs go on that a full pool stopped, once there is space.
+        resume_after_full_pool: bool = true,
         /// Most virtual processors of one VM.
         cpu_cores_max: u32 = 256,
         /// Least memory of one VM.
@@ -204,6 +212,10 @@ section! {
         job_retention_days: u64 = 30,
         /// How long operation rows are kept.
         operation_retention_days: u64 = 180,
+        /// How long events are kept.
+        event_retention_days: u64 = 7,
+        /// Space that must be free in the volumes pool before a disk is made in it.
+        storage_free_min_bytes: u64 = 64 << 20,
         /// How long an undo is tried while libvirt does not answer.
         undo_patience_seconds: u64 = 600,
         /// How long running jobs may take to end when the daemon stops.

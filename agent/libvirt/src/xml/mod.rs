@@ -8,7 +8,7 @@ mod network;
 mod read;
 mod storage;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use domain::{RenderContext, domain_xml};
 pub(crate) use edit::resized;

@@ -46,7 +46,7 @@ fn record() -> VmRecord {
     }
 }
 
-fn spec() -> DomainSpec {
+pub(crate) fn spec() -> DomainSpec {
     let disk = |device: &str, n: u128| DomainDisk {
         path: format!("/var/lib/hvnode/volumes/{device}.qcow2"),
         format: "qcow2".into(),

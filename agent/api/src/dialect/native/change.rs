@@ -3,7 +3,7 @@
 use super::call::{Call, Failure, Outcome};
 use super::envelope::Data;
 use super::resource::Resource;
-use super::{audit, batch, check, decode, redact};
+use super::{audit, batch, check, decode, dry_run, redact};
 use hvnode_core::engine::{ChangeRequest, Snapshot};
 use hvnode_core::model::{Job, JobStatus, VerbKind};
 use hvnode_core::verb::ChangeInput;
@@ -49,10 +49,10 @@ pub(super) trait ChangeBody: DeserializeOwned + ToSchema + Send + 'static {
 pub(super) struct ChangeOptions {
     /// Seconds to wait for the end of the job, 0-300.
     #[schema(maximum = 300, default = 60)]
-    wait_seconds: Option<u64>,
+    pub(super) wait_seconds: Option<u64>,
     /// Makes the request idempotent for 24 hours: sent again, it is answered with the job of the first.
     #[schema(format = Uuid)]
-    request_uuid: Option<String>,
+    pub(super) request_uuid: Option<String>,
 }
 
 /// Runs one change, or a batch of them where the body is `{"list": […]}`.
@@ -71,7 +71,9 @@ pub(super) async fn one<B: ChangeBody>(
     gate: Option<&Semaphore>,
 ) -> std::result::Result<Value, Failure> {
     let (request, wait) = match prepare::<B>(call, &object) {
+        Ok((request, _)) if dry_run::is_asked::<B>(&object) => return dry_run::run(call, &request.change).await,
         Ok(prepared) => prepared,
+        Err(error) if dry_run::is_asked::<B>(&object) => return Err(Failure::recorded(error)),
         Err(error) => {
             audit::record(call, Some(B::RESOURCE), &object, Some(&error)).await;
             return Err(Failure::recorded(error));
@@ -89,11 +91,12 @@ pub(super) async fn one<B: ChangeBody>(
 
 fn prepare<B: ChangeBody>(call: &Call, object: &Map<String, Value>) -> Result<(ChangeRequest, Duration)> {
     let mut fields = object.clone();
-    let options = CHANGE_FIELDS.iter().filter_map(|name| fields.remove_entry(*name)).collect();
-    let options: ChangeOptions = decode::from_body(&options).map_err(at!())?;
+    let names = dry_run::option_names::<B>();
+    let options = names.iter().filter_map(|name| fields.remove_entry(*name)).collect();
+    let options = dry_run::options::<B>(&options).map_err(at!())?;
     let wait = check::within("wait_seconds", options.wait_seconds.unwrap_or(WAIT_SECONDS_DEFAULT), 0, WAIT_SECONDS_MAX)?;
     let request_uuid = check::optional_uuid("request_uuid", options.request_uuid.as_deref())?;
-    let body: B = decode::from_body_beside(&fields, &CHANGE_FIELDS).map_err(at!())?;
+    let body: B = decode::from_body_beside(&fields, names).map_err(at!())?;
     let resource_name = fields.get(B::RESOURCE.name_field).and_then(Value::as_str);
     if let Some(name) = resource_name {
         check::spoken_name(B::RESOURCE.name_field, name)?;

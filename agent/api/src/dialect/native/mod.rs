@@ -15,7 +15,9 @@ mod call;
 mod change;
 mod check;
 mod decode;
+mod dry_run;
 mod envelope;
+mod event_stream;
 mod input;
 mod listing;
 mod openapi;
@@ -35,12 +37,18 @@ use axum::extract::Request;
 use axum::routing::any;
 use serve::{Shared, serve, unknown_route};
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// The native API over an engine.
 pub fn router(context: ApiContext) -> axum::Router {
     let routes: Vec<_> = table::routes().into_iter().map(Arc::new).collect();
     let paths = routes.iter().map(|route| route.path).collect();
-    let shared = Arc::new(Shared { context, cache: cache::ListCache::default(), paths });
+    let shared = Arc::new(Shared {
+        context,
+        cache: cache::ListCache::default(),
+        paths,
+        streams: Arc::new(Semaphore::new(event_stream::STREAMS_MAX)),
+    });
     let mut router = axum::Router::new();
     for route in routes {
         let shared = shared.clone();

@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document of this dialect, and the table of what is offered; both made from the route table.
 
 use super::batch::{BatchData, ENTRIES_MAX};
+use super::dry_run::DryRunData;
 use super::envelope::Envelope;
 use super::route::{Method, Offer, Reply, Route, TypeSchema};
 use super::table::routes;
@@ -74,8 +75,10 @@ fn code_row(code: ErrorCode) -> Value {
 fn schemas(routes: &[Route]) -> BTreeMap<String, RefOr<Schema>> {
     let mut found = named(TypeSchema::of::<Envelope>());
     found.extend(named(TypeSchema::of::<BatchData>()));
+    found.extend(named(TypeSchema::of::<DryRunData>()));
     for route in routes {
-        if let Reply::Object(kind) | Reply::Keyed(_, kind) | Reply::List(kind) | Reply::Created(_, kind) = route.reply {
+        if let Reply::Object(kind) | Reply::Keyed(_, kind) | Reply::List(kind) | Reply::Created(_, kind) | Reply::Stream(kind) = route.reply
+        {
             found.extend(named(kind));
         }
         for kind in [Some(route.request), route.common].into_iter().flatten() {
@@ -117,6 +120,11 @@ fn path_item(route: &Route) -> Value {
         Method::Get => operation["parameters"] = parameters(route),
         Method::Post if matches!(route.reply, Reply::Never) => {}
         Method::Post => operation["requestBody"] = request_body(route),
+    }
+    if route.offer == Offer::Stream
+        && let Some(parameters) = operation["parameters"].as_array_mut()
+    {
+        parameters.push(last_event_id());
     }
     if route.offer == Offer::LogIn {
         operation["security"] = json!([]);
@@ -181,7 +189,24 @@ fn request_body(route: &Route) -> Value {
     json!({ "required": true, "content": { "application/json": { "schema": schema } } })
 }
 
+fn last_event_id() -> Value {
+    let description = "Id of the last event that the client has seen: the stream goes on after it.";
+    json!({ "name": "Last-Event-ID", "in": "header", "required": false, "schema": { "type": "integer" }, "description": description })
+}
+
+/// A stream, or the envelope of a refusal.
+fn stream_response(kind: TypeSchema) -> Value {
+    let description = "Server-sent events: `id` is the cursor, `event` the kind, `data` this object. An event `gap` with data \
+        {next_cursor} says that events before it are not kept any more. A refusal is the usual envelope.";
+    let content =
+        json!({ "text/event-stream": { "schema": reference(kind) }, "application/json": { "schema": named_reference("Envelope") } });
+    json!({ "description": description, "content": content })
+}
+
 fn response(route: &Route) -> Value {
+    if let Reply::Stream(kind) = route.reply {
+        return stream_response(kind);
+    }
     let mut data: Vec<Value> = match route.reply {
         Reply::Object(kind) => vec![reference(kind)],
         Reply::Keyed(key, kind) => vec![object(&[(key, reference(kind))])],
@@ -190,8 +215,11 @@ fn response(route: &Route) -> Value {
         }
         Reply::Created(key, kind) => vec![object(&[(key, reference(kind)), job_uuid()]), object(&[job_uuid(), job_status()])],
         Reply::Echo => vec![object(&[job_uuid()])],
-        Reply::Never => Vec::new(),
+        Reply::Stream(_) | Reply::Never => Vec::new(),
     };
+    if route.takes_dry_runs() {
+        data.push(named_reference("DryRun"));
+    }
     if route.takes_batches() {
         data.push(named_reference("BatchData"));
     }

@@ -3,11 +3,12 @@
 use super::call::{Call, Handler, Outcome};
 use super::change::{self, ChangeBody, ChangeOptions};
 use super::decode::{from_body, from_query};
+use super::dry_run::{self, VmChangeOptions};
 use super::envelope::Data;
 use super::listing::{LIST_FIELDS, ListData, ListOptions, take_options};
 use super::resource::{Nothing, Resource};
 use futures_util::FutureExt;
-use hvnode_core::model::VerbKind;
+use hvnode_core::model::{ResourceType, VerbKind};
 use hvnode_core::{Result, at, fail};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -39,6 +40,8 @@ pub(super) enum Offer {
     Read,
     /// Reads the picture only, so its encoded answer holds as long as the picture does.
     CachedRead,
+    /// Events without end, in a form of their own.
+    Stream,
     /// One verb of the engine, which logs it.
     Change(VerbKind),
     /// Opens a session; the only route without authentication.
@@ -81,6 +84,8 @@ pub(super) enum Reply {
     Created(&'static str, TypeSchema),
     /// The request, `job_uuid`, and `job_status` where the job has not ended.
     Echo,
+    /// These, one by one, as server-sent events.
+    Stream(TypeSchema),
     /// Never succeeds.
     Never,
 }
@@ -143,6 +148,13 @@ impl Route {
         Self { offer: Offer::CachedRead, ..self }
     }
 
+    /// GET of events without end; served as a whole by `event_stream`.
+    pub(super) fn stream<Q: ToSchema, V: ToSchema>(path: &'static str, summary: &'static str) -> Self {
+        let handler = Self::refusing(|| fail!(NotSupported, "this route is a stream"; "该路由为事件流"));
+        let reply = Reply::Stream(TypeSchema::of::<V>());
+        Self { method: Method::Get, offer: Offer::Stream, ..Self::new::<Q>(path, summary, reply, handler) }
+    }
+
     /// POST of a verb.
     pub(super) fn change<B: ChangeBody>(path: &'static str, summary: &'static str) -> Self {
         Self::change_with::<B>(path, summary, Reply::Echo)
@@ -155,7 +167,7 @@ impl Route {
 
     fn change_with<B: ChangeBody>(path: &'static str, summary: &'static str, reply: Reply) -> Self {
         let handler: Handler = Box::new(|call, object| change::run::<B>(call, object).boxed());
-        let common = Some(TypeSchema::of::<ChangeOptions>());
+        let common = Some(if dry_run::is_taken::<B>() { TypeSchema::of::<VmChangeOptions>() } else { TypeSchema::of::<ChangeOptions>() });
         let offer = Offer::Change(B::VERB);
         Self { offer, common, resource: Some(B::RESOURCE), ..Self::new::<B>(path, summary, reply, handler) }
     }
@@ -209,6 +221,11 @@ impl Route {
     fn new<Q: ToSchema>(path: &'static str, summary: &'static str, reply: Reply, handler: Handler) -> Self {
         let (method, offer) = (Method::Post, Offer::Action);
         Self { path, method, summary, offer, resource: None, request: TypeSchema::of::<Q>(), common: None, reply, handler }
+    }
+
+    /// True where `dry_run` is understood.
+    pub(super) fn takes_dry_runs(&self) -> bool {
+        self.takes_batches() && self.resource.is_some_and(|resource| resource.kind == ResourceType::Vm)
     }
 
     /// True where `{"list": […]}` is understood too.

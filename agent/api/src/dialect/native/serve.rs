@@ -4,7 +4,7 @@ use super::cache::ListCache;
 use super::call::{Call, DIALECT, Failure};
 use super::envelope::{self, Data};
 use super::route::{Method, Offer, Route};
-use super::{audit, decode, input};
+use super::{audit, decode, event_stream, input};
 use crate::body::{drain, read_body};
 use crate::context::{ApiContext, FrameErrors, NodeIdentity, Peer, RequestId};
 use axum::body::Body;
@@ -17,6 +17,7 @@ use hvnode_core::model::{Caller, DEFAULT_TENANT_UUID, Role};
 use hvnode_core::{AgentError, Result, at, fail};
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 type Answer<T> = std::result::Result<T, Failure>;
@@ -28,13 +29,20 @@ pub(super) struct Shared {
     pub(super) cache: ListCache,
     /// Every path, to find the one that a wrong one most likely means.
     pub(super) paths: Vec<&'static str>,
+    /// Event streams that may still be opened.
+    pub(super) streams: Arc<Semaphore>,
 }
 
 /// Answers a request to a known route.
 pub(super) async fn serve(shared: Arc<Shared>, route: Arc<Route>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
-    match answer(&shared, &route, &parts, &mut body).await {
-        Ok(envelope) => envelope::ok(envelope),
+    let outcome = if route.offer == Offer::Stream {
+        open_stream(&shared, &route, &parts).map_err(Failure::from)
+    } else {
+        answer(&shared, &route, &parts, &mut body).await.map(envelope::ok)
+    };
+    match outcome {
+        Ok(response) => response,
         Err(failure) => {
             // Ends at once where the body was read; else the client would not see the answer before it has sent all.
             drain(&mut body).await;
@@ -62,6 +70,13 @@ async fn answer(shared: &Shared, route: &Route, parts: &Parts, body: &mut Body) 
         Method::Get => read(shared, route, call, parts).await,
         Method::Post => write(route, call, parts, body).await,
     }
+}
+
+fn open_stream(shared: &Shared, route: &Route, parts: &Parts) -> Result<Response> {
+    check_method(route, &parts.method)?;
+    let call = open_call(&shared.context, route, parts).map_err(at!())?;
+    let query = input::query_object(parts.uri.query()).map_err(at!())?;
+    event_stream::open(call, &shared.streams, &parts.headers, &query).map_err(at!())
 }
 
 fn check_method(route: &Route, method: &http::Method) -> Result<()> {

@@ -1,8 +1,8 @@
 //! The route table: every route of this API, and nothing else decides which exist.
 
 use super::resource::{
-    HOST, IMAGE, JOB, NETWORK, Nothing, USD, USER, VM, host, image, job, network, operation_log, repository, specification, statistics,
-    summary, usd, user, vm, vm_change, vm_console, vm_create, vm_view,
+    HOST, IMAGE, JOB, NETWORK, Nothing, USD, USER, VM, event, host, image, job, network, operation_log, repository, specification,
+    statistics, summary, usd, user, vm, vm_adopt, vm_change, vm_console, vm_create, vm_view,
 };
 use super::route::Method::{Get, Post};
 use super::route::Reply::{Keyed, Object};
@@ -12,7 +12,7 @@ use super::route::{Offer, Route, TypeSchema};
 pub(super) fn routes() -> Vec<Route> {
     [vms(), hosts(), images(false), images(true), repositories(), networks(), usds(), volumes()]
         .into_iter()
-        .chain([specifications(), all_statistics(), jobs(), users(), security_groups(), cluster_resources()])
+        .chain([specifications(), all_statistics(), jobs(), events(), users(), security_groups(), cluster_resources()])
         .flatten()
         .collect()
 }
@@ -23,7 +23,12 @@ fn vms() -> Vec<Route> {
     let console = Keyed("console", TypeSchema::of::<vm_console::Console>());
     let statistics_of_vm = Object(TypeSchema::of::<statistics::VmStatistics<'_>>());
     let mut routes = vec![
-        Route::list::<_, vm_view::VmView<'_>, _, _>("/v1/vm/list", "VMs, unmanaged ones included", vm::list).cached(),
+        Route::list::<_, vm_view::VmView<'_>, _, _>(
+            "/v1/vm/list",
+            "VMs; unmanaged ones, and those in the trash (status deleted), included",
+            vm::list,
+        )
+        .cached(),
         Route::read("/v1/vm/inspect", "One VM with NICs, disks and metadata", vm, vm::inspect),
         Route::create::<vm_create::CreateVm, vm_view::VmDetail<'_>>("/v1/vm/create", "Make a VM and start it"),
         Route::change::<vm_change::StartVm>("/v1/vm/start", "Switch a VM on"),
@@ -34,7 +39,11 @@ fn vms() -> Vec<Route> {
         Route::change::<vm_change::ResumeVm>("/v1/vm/resume", "Let the processors of a paused VM run"),
         Route::change::<vm_change::UpdateVm>("/v1/vm/update", "Change name, description, flags or metadata of a VM"),
         Route::change::<vm_change::ResizeVm>("/v1/vm/resize", "Change cpu and memory of a stopped VM"),
-        Route::change::<vm_change::DeleteVm>("/v1/vm/delete", "Remove a VM and its root disk"),
+        Route::change::<vm_change::DeleteVm>("/v1/vm/delete", "Remove a VM and its root disk, or put it into the trash"),
+        Route::change::<vm_adopt::RecoverVm>("/v1/vm/recover", "Take a VM out of the trash"),
+        Route::change::<vm_adopt::ExpungeVm>("/v1/vm/expunge", "Remove a VM that is in the trash, disks included"),
+        Route::change::<vm_adopt::AdoptVm>("/v1/vm/adopt", "Take over an unmanaged VM as it is"),
+        Route::change::<vm_adopt::ReleaseVm>("/v1/vm/release", "Give up a VM: it runs on, unmanaged, with its disks"),
         Route::read("/v1/vm/console/log", "Last lines of the serial console", log, vm_console::log),
         Route::read("/v1/vm/console/inspect", "Where the screen of a running VM is", console, vm_console::inspect),
         Route::read("/v1/vm/statistics", "Statistics of VMs", statistics_of_vm, statistics::of_vm),
@@ -225,6 +234,15 @@ fn jobs() -> Vec<Route> {
         Route::action::<CancelJob, _, _>("/v1/job/cancel", cancel, Offer::Action, canceled, job::cancel).about(&JOB),
         Route::list::<_, operation_log::OperationView<'_>, _, _>("/v1/operation_log/list", "Who asked for what", operation_log::list),
         Route::read("/v1/operation_log/inspect", "One row of the operation log", row, operation_log::inspect),
+    ]
+}
+
+fn events() -> Vec<Route> {
+    use event::{EventListData, EventStreamQuery, EventView};
+    let page = Object(TypeSchema::of::<EventListData<'_>>());
+    vec![
+        Route::read("/v1/event/list", "What happened after a cursor, in order", page, event::list),
+        Route::stream::<EventStreamQuery, EventView<'_>>("/v1/event/stream", "What happens, as server-sent events"),
     ]
 }
 

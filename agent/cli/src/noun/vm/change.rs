@@ -1,5 +1,6 @@
 //! `hvctl vm update` and `hvctl vm resize`.
 
+use super::dry_run::{self, DryRunArgs};
 use crate::args::{WaitArgs, parse_pair};
 use crate::client::Body;
 use crate::context::{Change, Context};
@@ -13,7 +14,7 @@ use serde_json::json;
 /// What to change about a VM; what is not said stays.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("change").multiple(true).required(true)
-    .args(["new_name", "description", "auto_start", "lock", "unlock", "metadata", "no_metadata"]))]
+    .args(["new_name", "description", "auto_start", "lock", "unlock", "restart_on_crash", "metadata", "no_metadata"]))]
 pub(crate) struct UpdateArgs {
     /// Name or uuid
     name: String,
@@ -32,6 +33,9 @@ pub(crate) struct UpdateArgs {
     /// Allow to stop and delete it
     #[arg(long, conflicts_with = "lock")]
     unlock: bool,
+    /// Start it again, after a growing pause, when its QEMU died
+    #[arg(long, value_name = "yes|no", value_parser = clap::builder::BoolishValueParser::new())]
+    restart_on_crash: Option<bool>,
     /// A pair to keep with it; may be repeated. Together they replace all earlier pairs
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_pair)]
     metadata: Vec<(String, String)>,
@@ -58,6 +62,8 @@ pub(crate) struct ResizeArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     memory: Option<u64>,
     #[command(flatten)]
+    dry_run: DryRunArgs,
+    #[command(flatten)]
     wait: WaitArgs,
 }
 
@@ -82,6 +88,7 @@ fn update_fields(args: &UpdateArgs) -> Body {
     body.extend(args.new_name.as_ref().map(|name| ("new_name".to_owned(), json!(name))));
     body.extend(args.description.as_ref().map(|text| ("description".to_owned(), json!(text))));
     body.extend(args.auto_start.map(|is_on| ("auto_start".to_owned(), json!(is_on))));
+    body.extend(args.restart_on_crash.map(|is_on| ("restart_on_crash".to_owned(), json!(is_on))));
     body.extend((args.lock || args.unlock).then(|| ("locked".to_owned(), json!(args.lock))));
     if args.no_metadata || !args.metadata.is_empty() {
         let pairs: Body = args.metadata.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
@@ -93,7 +100,7 @@ fn update_fields(args: &UpdateArgs) -> Body {
 /// Changes cpu and memory.
 pub(crate) async fn resize(context: &mut Context, args: ResizeArgs) -> Result<()> {
     let target = resolve::resolve(&mut context.client, &VM, &args.name).await?;
-    if target.entry["status"].as_str() == Some("running") {
+    if target.entry["status"].as_str() == Some("running") && !args.dry_run.dry_run {
         let name = &target.name;
         return Err(CliError::usage(text!("{name} runs; only a stopped VM can be resized"; "{name} 正在运行, 只能调整已停止的虚拟机"))
             .hint(text!("stop it first: hvctl vm stop {name}"; "请先停止: hvctl vm stop {name}")));
@@ -106,6 +113,9 @@ pub(crate) async fn resize(context: &mut Context, args: ResizeArgs) -> Result<()
     body.extend(args.cpus.map(|count| ("cpu_cores".to_owned(), json!(count))));
     body.extend(args.memory.map(|bytes| ("memory_size".to_owned(), json!(bytes))));
     let name = &target.name;
+    if args.dry_run.dry_run {
+        return dry_run::run(context, "/v1/vm/resize", body, name, &args.dry_run).await;
+    }
     let change = Change {
         path: "/v1/vm/resize",
         body,

@@ -1,5 +1,6 @@
 //! `hvctl vm create`.
 
+use super::dry_run::{self, DryRunArgs};
 use crate::args::{WaitArgs, parse_pair};
 use crate::client::Body;
 use crate::context::{Change, Context};
@@ -81,6 +82,9 @@ pub(crate) struct CreateArgs {
     /// Start it whenever the host starts
     #[arg(long)]
     auto_start: bool,
+    /// Start it again, after a growing pause, when its QEMU died
+    #[arg(long)]
+    restart_on_crash: bool,
     /// Public key for the image's default account, from a file
     #[arg(long, value_name = "FILE")]
     ssh_key_file: Option<PathBuf>,
@@ -96,6 +100,8 @@ pub(crate) struct CreateArgs {
     /// A pair to keep with it; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_pair)]
     metadata: Vec<(String, String)>,
+    #[command(flatten)]
+    dry_run: DryRunArgs,
     #[command(flatten)]
     wait: WaitArgs,
 }
@@ -130,6 +136,9 @@ pub(crate) async fn run(context: &mut Context, args: CreateArgs) -> Result<()> {
     }
     body.extend(network_fields(context, &args).await?);
     let name = &args.name;
+    if args.dry_run.dry_run {
+        return dry_run::run(context, "/v1/vm/create", body, name, &args.dry_run).await;
+    }
     let change = Change {
         path: "/v1/vm/create",
         body,
@@ -174,6 +183,7 @@ fn plain_fields(args: &CreateArgs) -> Result<Body> {
     set("boot_type", args.firmware.map(|firmware| json!(firmware.word())));
     set("start", (args.no_start || args.start).then(|| json!(!args.no_start)));
     set("auto_start", args.auto_start.then_some(Value::Bool(true)));
+    set("restart_on_crash", args.restart_on_crash.then_some(Value::Bool(true)));
     set("description", args.description.as_ref().map(|text| json!(text)));
     set("ssh_key", args.ssh_key_file.as_deref().map(read_public_key).transpose()?.map(|text| json!(text)));
     set("password", args.password_file.as_deref().map(read_first_line).transpose()?.map(|text| json!(text)));

@@ -3,10 +3,11 @@
 mod change;
 mod console;
 mod create;
+mod dry_run;
 mod show;
 
 use super::usage::{self, UsageArgs};
-use crate::args::{DeleteArgs, ListArgs, ManyArgs};
+use crate::args::{DeleteArgs, ListArgs, ManyArgs, WaitArgs};
 use crate::context::{Change, Context};
 use crate::error::Result;
 use crate::resolve::{self, Target, VM};
@@ -40,8 +41,24 @@ pub(crate) enum VmCommand {
     Pause(ManyArgs),
     /// Let paused VMs go on
     Resume(ManyArgs),
-    /// Delete VMs and their root disks
+    /// Delete VMs and their root disks, or put them into the trash
     Delete(DeleteVmArgs),
+    /// Take VMs out of the trash
+    Recover(ManyArgs),
+    /// Remove VMs that are in the trash, disks included
+    Expunge(DeleteArgs),
+    /// Take over a VM that somebody else made, as it is
+    Adopt {
+        /// Name or uuid
+        name: String,
+        /// Name it gets [default: its own]
+        #[arg(long, value_name = "NAME")]
+        new_name: Option<String>,
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
+    /// Give up VMs: they run on with their disks, and the node leaves them alone
+    Release(DeleteArgs),
     /// Change name, description, flags or metadata of a VM
     Update(change::UpdateArgs),
     /// Change cpu and memory of a stopped VM
@@ -91,6 +108,9 @@ pub(crate) struct DeleteVmArgs {
     /// Delete their data disks, too; else those stay and can be given to another VM
     #[arg(long)]
     delete_disks: bool,
+    /// Days to keep them in the trash, from where they can be recovered; 0 removes at once [default: the node's]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(0..=3650))]
+    keep_days: Option<u32>,
 }
 
 /// Runs one of the commands.
@@ -106,6 +126,10 @@ pub(crate) async fn run(context: &mut Context, command: VmCommand) -> Result<()>
         VmCommand::Pause(many) => power(context, &many, &PAUSE).await,
         VmCommand::Resume(many) => power(context, &many, &RESUME).await,
         VmCommand::Delete(args) => delete(context, &args).await,
+        VmCommand::Recover(many) => power(context, &many, &RECOVER).await,
+        VmCommand::Expunge(args) => expunge(context, &args).await,
+        VmCommand::Adopt { name, new_name, wait } => adopt(context, &name, new_name, &wait).await,
+        VmCommand::Release(args) => release(context, &args).await,
         VmCommand::Update(args) => change::update(context, args).await,
         VmCommand::Resize(args) => change::resize(context, args).await,
         VmCommand::ConsoleLog(args) => console::run(context, &args).await,
@@ -127,6 +151,14 @@ const RESET: Power = Power { path: "/v1/vm/reset", doing: ("resetting", "正在�
 const PAUSE: Power = Power { path: "/v1/vm/pause", doing: ("pausing", "正在暂停"), done: ("paused", "已暂停") };
 const RESUME: Power = Power { path: "/v1/vm/resume", doing: ("resuming", "正在恢复"), done: ("resumed", "已恢复") };
 const DELETE: Power = Power { path: "/v1/vm/delete", doing: ("deleting", "正在删除"), done: ("deleted", "已删除") };
+
+const TRASH: Power =
+    Power { path: "/v1/vm/delete", doing: ("moving to the trash", "正在移入回收站"), done: ("in the trash", "已移入回收站") };
+const RECOVER: Power =
+    Power { path: "/v1/vm/recover", doing: ("recovering", "正在恢复"), done: ("recovered", "已从回收站恢复") };
+const EXPUNGE: Power = Power { path: "/v1/vm/expunge", doing: ("removing", "正在清除"), done: ("removed", "已清除") };
+const ADOPT: Power = Power { path: "/v1/vm/adopt", doing: ("adopting", "正在纳管"), done: ("adopted", "已纳管") };
+const RELEASE: Power = Power { path: "/v1/vm/release", doing: ("releasing", "正在释放"), done: ("released", "已释放") };
 
 impl Power {
     fn change(&self, target: &Target) -> Change {
@@ -168,24 +200,54 @@ async fn reboot(context: &mut Context, args: &RebootArgs) -> Result<()> {
     context.change_each(targets, &args.many.wait, make).await
 }
 
+async fn expunge(context: &mut Context, args: &DeleteArgs) -> Result<()> {
+    let targets = resolve::resolve_each(&mut context.client, &VM, &args.many.names).await?;
+    let names = names_of(&targets);
+    confirm(&text!("Remove {names} with all disks, for ever"; "永久清除 {names} 及其全部硬盘"), args.yes, context.out.language).await?;
+    context.change_each(targets, &args.many.wait, |target| EXPUNGE.change(target)).await
+}
+
+async fn adopt(context: &mut Context, wanted: &str, new_name: Option<String>, wait: &WaitArgs) -> Result<()> {
+    let target = resolve::resolve(&mut context.client, &VM, wanted).await?;
+    let mut change = ADOPT.change(&target);
+    change.body.extend(new_name.map(|name| ("new_name".to_owned(), json!(name))));
+    context.change(change, wait).await
+}
+
+async fn release(context: &mut Context, args: &DeleteArgs) -> Result<()> {
+    let targets = resolve::resolve_each(&mut context.client, &VM, &args.many.names).await?;
+    let names = names_of(&targets);
+    let question = text!("Give up {names}; the node forgets them and their disks, which stay as they are"; "释放 {names}; 节点将不再管理它们及其硬盘, 但不会改动");
+    confirm(&question, args.yes, context.out.language).await?;
+    context.change_each(targets, &args.many.wait, |target| RELEASE.change(target)).await
+}
+
+fn names_of(targets: &[Result<Target>]) -> String {
+    targets.iter().flatten().map(|target| target.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
 async fn delete(context: &mut Context, args: &DeleteVmArgs) -> Result<()> {
     let many = &args.delete.many;
     let targets = resolve::resolve_each(&mut context.client, &VM, &many.names).await?;
-    let names = targets.iter().flatten().map(|target| target.name.as_str()).collect::<Vec<_>>().join(", ");
-    let question = if args.delete_disks {
+    let names = names_of(&targets);
+    let is_kept = args.keep_days.is_some_and(|days| days > 0);
+    let question = if let Some(days) = args.keep_days.filter(|_| is_kept) {
+        text!("Put {names} into the trash for {days} days"; "将 {names} 移入回收站, 保留 {days} 天")
+    } else if args.delete_disks {
         text!("Delete {names} with all data disks, for ever"; "永久删除 {names} 及其全部数据硬盘")
     } else {
         text!("Delete {names} with the root disk, for ever"; "永久删除 {names} 及其系统盘")
     };
     confirm(&question, args.delete.yes, context.out.language).await?;
     let make = |target: &Target| {
-        let mut change = DELETE.change(target);
+        let mut change = if is_kept { TRASH.change(target) } else { DELETE.change(target) };
         if args.force {
             change.body.insert("force".into(), json!(true));
         }
         if args.delete_disks {
             change.body.insert("delete_usd".into(), json!(true));
         }
+        change.body.extend(args.keep_days.map(|days| ("keep_days".to_owned(), json!(days))));
         change
     };
     context.change_each(targets, &many.wait, make).await

@@ -82,6 +82,7 @@ fn fields(context: &Context, vm: &Value) -> Result<()> {
     let metadata = vm["metadata"].as_object().into_iter().flatten();
     let metadata: Vec<String> = metadata.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
     let shape = format!("{} cpu, {}", view::text(vm, "cpu_cores"), view::dash(size(vm, "memory_size")));
+    let drift: Vec<&str> = entries(&vm["drift"]).filter_map(Value::as_str).collect();
     context.out.fields(&[
         ("Name", view::text(vm, "vm_name").into()),
         ("UUID", view::text(vm, "vm_uuid").into()),
@@ -97,6 +98,9 @@ fn fields(context: &Context, vm: &Value) -> Result<()> {
         ("Firmware", view::text(vm, "boot_type").into()),
         ("Architecture", view::text(vm, "architecture").into()),
         ("Starts with host", view::text(vm, "auto_start").into()),
+        ("Restarts on crash", view::text(vm, "restart_on_crash").into()),
+        ("Removed for good", view::time(vm, "expire_time", language).into()),
+        ("Drift", Content::toned(drift.join("; "), Tone::Bad)),
         ("Locked", view::text(vm, "locked").into()),
         ("Metadata", metadata.join(", ").into()),
         ("Host", named(vm, "host_name", "host_uuid").into()),

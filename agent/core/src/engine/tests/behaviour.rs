@@ -126,6 +126,22 @@ async fn whatever_call_of_a_create_fails_nothing_is_left_of_it() {
 }
 
 #[tokio::test]
+async fn a_disk_given_to_a_create_that_fails_is_afterwards_as_it_was() {
+    let bench = bench().await;
+    let vm_uuid = bench.vm("giver").await;
+    let keep_disks = DeleteVmInput { vm_uuid, is_forced: true, is_deleting_volumes: false, keep_days: None };
+    bench.run(ChangeInput::DeleteVm(keep_disks)).await.unwrap();
+    let disk = || bench.engine.snapshot().volumes.values().next().cloned().unwrap();
+    let before = disk();
+    bench.faults.on("ensure_started", 1, Fault::FailBefore(crate::fail!(Internal, "injected")));
+    let input = CreateVmInput { root: RootSource::Volume(before.volume_uuid), volumes: Vec::new(), ..create_input("doomed") };
+    let job = bench.run(ChangeInput::CreateVm(Box::new(input))).await.unwrap();
+    assert_eq!(job.status, JobStatus::Failed);
+    let after = crate::model::Volume { update_time: before.update_time, ..disk().as_ref().clone() };
+    assert_eq!(after, *before);
+}
+
+#[tokio::test]
 async fn a_create_cut_off_by_a_crash_at_any_call_is_finished_after_the_restart() {
     for method in ["ensure_reservation", "ensure_volume", "ensure_defined", "ensure_started"] {
         for is_after in [false, true] {

@@ -1,5 +1,6 @@
 //! The resources of this API: per resource its object as shown, its requests, its handlers.
 
+pub(super) mod event;
 pub(super) mod host;
 pub(super) mod image;
 pub(super) mod job;
@@ -12,6 +13,7 @@ pub(super) mod summary;
 pub(super) mod usd;
 pub(super) mod user;
 pub(super) mod vm;
+pub(super) mod vm_adopt;
 pub(super) mod vm_change;
 pub(super) mod vm_console;
 pub(super) mod vm_create;

@@ -37,6 +37,8 @@ macro_rules! vm_only {
     )*};
 }
 
+pub(super) use vm_only;
+
 vm_only! {
     /// Switch a VM on.
     StartVm StartVm;
@@ -156,6 +158,8 @@ pub(in super::super) struct UpdateVm {
     auto_start: Option<bool>,
     /// Refuse stop, resize and delete.
     locked: Option<bool>,
+    /// Start again, after a growing pause, when its QEMU died.
+    restart_on_crash: Option<bool>,
     /// Replaces all pairs.
     metadata: Option<BTreeMap<String, String>>,
 }
@@ -167,9 +171,10 @@ impl ChangeBody for UpdateVm {
     fn into_change(self) -> Result<ChangeInput> {
         let vm_uuid = check::uuid("vm_uuid", &self.vm_uuid)?;
         let is_empty = self.new_name.is_none() && self.description.is_none() && self.metadata.is_none();
-        if is_empty && self.auto_start.is_none() && self.locked.is_none() {
+        if is_empty && self.auto_start.is_none() && self.locked.is_none() && self.restart_on_crash.is_none() {
             return Err(fail!(ParameterMissing,
-                "at least one of new_name, description, auto_start, locked, metadata"; "new_name、description、auto_start、locked、metadata 至少一个"));
+                "at least one of new_name, description, auto_start, locked, restart_on_crash, metadata";
+                "new_name、description、auto_start、locked、restart_on_crash、metadata 至少一个"));
         }
         Ok(ChangeInput::UpdateVm(UpdateVmInput {
             vm_uuid,
@@ -177,7 +182,7 @@ impl ChangeBody for UpdateVm {
             description: self.description.map(|text| check::description(Some(text))).transpose()?,
             auto_start: self.auto_start,
             locked: self.locked,
-            restart_on_crash: None,
+            restart_on_crash: self.restart_on_crash,
             metadata: self.metadata,
         }))
     }

@@ -147,6 +147,9 @@ pub(in super::super) struct CreateVm {
     /// Start with the host.
     #[schema(default = false)]
     auto_start: Option<bool>,
+    /// Start again, after a growing pause, when its QEMU died.
+    #[schema(default = false)]
+    restart_on_crash: Option<bool>,
     /// Start once created.
     #[schema(default = true)]
     start: Option<bool>,
@@ -177,7 +180,7 @@ impl ChangeBody for CreateVm {
             firmware: self.boot_type.map(Firmware::from),
             architecture: self.architecture.map(|text| check::word("architecture", text)).transpose()?,
             auto_start: self.auto_start.unwrap_or(false),
-            restart_on_crash: false,
+            restart_on_crash: self.restart_on_crash.unwrap_or(false),
             is_started: self.start.unwrap_or(true),
             tenant_uuid: check::optional_uuid("tenant_uuid", self.tenant_uuid.as_deref())?,
             metadata: self.metadata.unwrap_or_default(),

@@ -77,6 +77,12 @@ pub(in super::super) struct VmDetail<'a> {
     interfaces: Vec<InterfaceView<'a>>,
     usds: Vec<VmUsdView<'a>>,
     metadata: &'a BTreeMap<String, String>,
+    /// True where it is started again, after a growing pause, when its QEMU died.
+    restart_on_crash: bool,
+    /// When it is removed for good, while it is in the trash. Unix seconds.
+    expire_time: Option<i64>,
+    /// Where the hypervisor's definition differs from what was asked for, in words. Never overwritten.
+    drift: &'a [String],
 }
 
 /// A NIC of a VM.
@@ -168,7 +174,15 @@ impl<'a> VmDetail<'a> {
             (None, None) => (Vec::new(), Vec::new()),
         };
         let metadata = vm.record.as_ref().map_or(&NO_METADATA, |record| &record.metadata);
-        Self { vm: VmView::of(snapshot, vm), interfaces, usds, metadata }
+        Self {
+            vm: VmView::of(snapshot, vm),
+            interfaces,
+            usds,
+            metadata,
+            restart_on_crash: vm.record.as_ref().is_some_and(|record| record.restart_on_crash),
+            expire_time: vm.record.as_ref().and_then(|record| record.expire_time).map(Timestamp::seconds),
+            drift: &vm.drift,
+        }
     }
 }
 

@@ -24,15 +24,17 @@ fn whole_body(path: &str, bench: &Known) -> Value {
             "vm_name": "new", "cpu_cores": 1, "memory_size": 256 << 20, "image_uuid": image, "storage_size": 2_u64 << 30, "description": "d",
             "interfaces": [{"network_uuid": unknown, "ip_address": "192.168.122.9", "mac_address": "52:54:00:00:00:09"}],
             "usds": [{"usd_name": "u", "storage_size": 1 << 30}], "password": "p", "ssh_key": "ssh-ed25519 AAAA", "user_data": "#cloud-config",
-            "boot_type": "bios", "architecture": "x86_64", "auto_start": false, "start": false, "tenant_uuid": unknown, "vm_uuid": unknown,
+            "boot_type": "bios", "architecture": "x86_64", "auto_start": false, "restart_on_crash": false, "start": false, "tenant_uuid": unknown, "vm_uuid": unknown,
             "metadata": {"k": "v"},
         }),
         ("/v1/vm", "stop") => json!({"vm_uuid": vm, "vm_name": "web", "force": false, "timeout_seconds": 5}),
         ("/v1/vm", "reboot") => json!({"vm_uuid": vm, "force": false}),
         ("/v1/vm", "delete") => json!({"vm_uuid": vm, "force": false, "delete_usd": false, "keep_days": 0}),
         ("/v1/vm", "update") => {
-            json!({"vm_uuid": vm, "new_name": "n", "description": "d", "auto_start": true, "locked": false, "metadata": {"k": "v"}})
+            json!({"vm_uuid": vm, "new_name": "n", "description": "d", "auto_start": true, "locked": false, "restart_on_crash": true,
+                "metadata": {"k": "v"}})
         }
+        ("/v1/vm", "adopt") => json!({"vm_uuid": vm, "vm_name": "web", "new_name": "n", "dry_run": false}),
         ("/v1/vm", "resize") => json!({"vm_uuid": vm, "cpu_cores": 2, "memory_size": 512 << 20, "live": false}),
         ("/v1/vm", _) => json!({"vm_uuid": vm, "vm_name": "web"}),
         ("/v1/specification", "create") => {
@@ -252,7 +254,7 @@ async fn fields_that_contradict_each_other_are_refused() {
     both["interfaces"] = json!([]);
     refused(&bench, "/v1/vm/create", both, &[10003], "network_uuid").await;
     refused(&bench, "/v1/vm/update", json!({"vm_uuid": known.vm}), &[10002], "new_name").await;
-    refused(&bench, "/v1/vm/delete", json!({"vm_uuid": known.vm, "keep_days": 3}), &[10005], "keep_days").await;
+    refused(&bench, "/v1/vm/delete", json!({"vm_uuid": known.vm, "keep_days": 3651}), &[10003], "keep_days").await;
     refused(&bench, "/v1/vm/resize", json!({"vm_uuid": known.vm, "cpu_cores": 2, "live": true}), &[10005], "live").await;
     refused(&bench, "/v1/image/create", json!({"image_name": "a", "url": "ftp://h/x", "format": "raw"}), &[10003], "url").await;
     assert_eq!(bench.everything(), before);
@@ -432,7 +434,8 @@ fn no_input_makes_an_internal_error_or_a_panic() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let bench = runtime.block_on(Bench::new());
     let before = bench.everything();
-    let table = routes();
+    // A stream has no end to wait for.
+    let table: Vec<_> = routes().into_iter().filter(|route| route.offer != Offer::Stream).collect();
     let strategy = (
         0..table.len(),
         prop::collection::vec((any::<prop::sample::Index>(), any_value()), 0..6),

@@ -117,6 +117,20 @@ impl Bench {
         answer
     }
 
+    /// Opens an answer that is no envelope and may have no end.
+    pub(super) async fn open(&self, path: &str, last_event_id: Option<&str>) -> axum::response::Response {
+        let mut request = trusted(Request::get(path));
+        if let Some(id) = last_event_id {
+            request = request.header("Last-Event-ID", id);
+        }
+        self.respond(request.body(Body::empty()).unwrap()).await
+    }
+
+    /// The response as it comes.
+    pub(super) async fn respond(&self, request: Request<Body>) -> axum::response::Response {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
     /// The status alone, for answers without a body.
     pub(super) async fn send_unread(&self, request: Request<Body>) -> StatusCode {
         self.router.clone().oneshot(request).await.unwrap().status()
