@@ -55,6 +55,9 @@ async fn accept(inner: &Arc<Inner>, request: &ChangeRequest) -> Result<Accepted>
     {
         return Ok(replay);
     }
+    if let ChangeInput::CreateImage(input) = &request.change {
+        inner.ports.images.check_url(&input.url).map_err(at!())?;
+    }
     let reserved = reserve(inner, request, &fingerprint).map_err(at!())?;
     if let Err(error) = inner.ports.store.commit(reserved.writes.clone(), Durability::Durable).await {
         release(inner, &reserved);
