@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help quickstart quickstart-stop devnode devnode-stop test lint
+.PHONY: help quickstart quickstart-stop devnode devnode-stop test test-systemd lint
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -20,6 +20,9 @@ devnode-stop: ## end and remove it
 
 test: ## everything that continuous integration runs
 	@tests/run-all
+
+test-systemd: ## the service on a real systemd with a real libvirt, in a container of its own: minutes
+	@tests/systemd-container
 
 lint: ## formatting, clippy, shellcheck, cargo-deny
 	@tests/lint

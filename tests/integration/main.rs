@@ -12,6 +12,7 @@
 mod layering;
 mod support;
 
+mod images;
 mod life_cycle;
 mod refusals;
 mod restarts;

@@ -182,10 +182,12 @@ machine_mount_cgroups() {
 }
 
 machine_make_devices() {
-    local node
+    local node nodes="null zero full random urandom tty net/tun"
+    # Where /dev/kvm is there but cannot work, libvirt asks QEMU what it can do before its every step.
+    if grep -qwE 'vmx|svm' /proc/cpuinfo; then nodes+=" kvm"; fi
     mount -t tmpfs -o mode=755 tmpfs dev
     mkdir -p dev/pts dev/shm dev/net dev/mqueue
-    for node in null zero full random urandom tty net/tun kvm; do
+    for node in $nodes; do
         [ -c "/dev/$node" ] || continue
         : >"dev/$node"
         mount --bind "/dev/$node" "dev/$node"

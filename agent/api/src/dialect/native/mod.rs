@@ -27,6 +27,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use envelope::NativeOptions;
 pub use openapi::{Offered, offered, openapi};
 pub use serve::NativeErrors;
 
@@ -37,10 +38,10 @@ use serve::{Shared, serve, unknown_route};
 use std::sync::Arc;
 
 /// The native API over an engine.
-pub fn router(context: ApiContext) -> axum::Router {
+pub fn router(context: ApiContext, options: NativeOptions) -> axum::Router {
     let routes: Vec<_> = table::routes().into_iter().map(Arc::new).collect();
     let paths = routes.iter().map(|route| route.path).collect();
-    let shared = Arc::new(Shared { context, cache: cache::ListCache::default(), paths });
+    let shared = Arc::new(Shared { context, options, cache: cache::ListCache::default(), paths });
     let mut router = axum::Router::new();
     for route in routes {
         let shared = shared.clone();

@@ -296,6 +296,37 @@ async fn data_disks_outlive_a_vm_unless_they_are_to_go_with_it() {
 }
 
 #[tokio::test]
+async fn a_root_disk_that_was_given_to_a_vm_outlives_it_like_a_data_disk() {
+    let bench = bench().await;
+    let vm = bench.vm("web").await;
+    let keep = |vm_uuid| ChangeInput::DeleteVm(DeleteVmInput { vm_uuid, is_forced: true, is_deleting_volumes: false });
+    bench.run(keep(vm)).await.unwrap();
+    let disk = *bench.engine.snapshot().volumes.keys().next().unwrap();
+    for vm_name in ["first", "second"] {
+        let input = CreateVmInput { root: RootSource::Volume(disk), volumes: Vec::new(), ..create_input(vm_name) };
+        let job = bench.run(ChangeInput::CreateVm(Box::new(input))).await.unwrap();
+        assert_eq!(job.status, JobStatus::Succeeded, "{job:?}");
+        assert!(bench.engine.snapshot().volumes[&disk].is_root);
+        bench.run(keep(job.resource.uuid)).await.unwrap();
+        let volume = bench.engine.snapshot().volumes[&disk].clone();
+        assert_eq!((volume.status, volume.is_root), (VolumeStatus::Available, false));
+    }
+    let given = CreateVmInput { root: RootSource::Volume(disk), volumes: Vec::new(), ..create_input("third") };
+    let job = bench.run(ChangeInput::CreateVm(Box::new(given))).await.unwrap();
+    bench.run(delete(job.resource.uuid)).await.unwrap();
+    bench.assert_no_vm_is_left();
+}
+
+#[tokio::test]
+async fn a_refusal_because_of_the_state_says_which_one_is_needed() {
+    let bench = bench().await;
+    let vm = bench.vm("web").await;
+    let error = bench.engine.submit(request(ChangeInput::StartVm(VmOnlyInput { vm_uuid: vm }))).await.unwrap_err();
+    assert_eq!(error.message(), "Vm state not allowed: running; start_vm needs stopped or suspended or crashed");
+    assert_eq!(error.message_cn(), "虚拟机状态不允许: 运行中；start_vm 要求已停止或已挂起或已崩溃");
+}
+
+#[tokio::test]
 async fn a_locked_vm_refuses_stop_and_delete_until_it_is_unlocked() {
     let bench = bench().await;
     let vm = bench.vm("safe").await;
@@ -330,6 +361,7 @@ async fn every_request_stands_in_the_operation_log_the_refused_ones_too() {
     let codes: Vec<_> = rows.iter().map(|o| o.error.as_ref().map(|e| e.code)).collect();
     assert_eq!(codes, [None, None, Some(ErrorCode::VmNotExist), Some(ErrorCode::PermissionDenied)]);
     assert!(rows.iter().all(|o| o.finish_time.is_some()));
+    assert_eq!(rows[3].resource_name, "logged", "a refused request that names no name is logged with the stored one");
 }
 
 #[tokio::test]
