@@ -300,6 +300,32 @@ async fn a_kept_disk_becomes_the_root_disk_of_another_vm_and_outlives_it_too() {
     node.assert_nothing_is_left();
 }
 
+#[tokio::test]
+async fn what_cloud_init_is_told_stands_on_its_disk_and_nowhere_else() {
+    let (node, uuids) = Node::with_images().await;
+    let mut body = light_vm(&uuids, "told");
+    body["interfaces"] = json!([]);
+    body["start"] = json!(false);
+    body["password"] = json!(SECRET);
+    body["ssh_key"] = json!("ssh-ed25519 AAAA somebody@somewhere\n");
+    let created = node.client.post("/v1/vm/create", body).await.ok();
+    let vm_uuid = created["vm"]["vm_uuid"].as_str().unwrap();
+    let disk = std::fs::read(node.host.directory.join(format!("hvnode/state/volumes/{vm_uuid}-seed.img"))).unwrap();
+    let disk = String::from_utf8_lossy(&disk).into_owned();
+    for text in ["CIDATA", "#cloud-config", SECRET, "\"ssh-ed25519 AAAA somebody@somewhere\"", vm_uuid] {
+        assert!(disk.contains(text), "{text}");
+    }
+    let log = node.client.get("/v1/operation_log/list").await.ok();
+    let jobs = node.client.get("/v1/job/list").await.ok();
+    let domain = node.host.virsh(&["dumpxml", "told"]);
+    let stored = node.host.run(&["sh", "-c", "cat /var/lib/hvnode/state.db*  | tr -d '\\0'"]);
+    for place in [created.to_string(), log.to_string(), jobs.to_string(), domain, node.log(), stored] {
+        assert!(!place.contains(SECRET));
+    }
+    node.client.post("/v1/vm/delete", json!({"vm_uuid": vm_uuid})).await.ok();
+    node.assert_nothing_is_left();
+}
+
 // ---- a disc that boots -----------------------------------------------------------------------------------------------------------------
 
 const SECTOR: usize = 2048;

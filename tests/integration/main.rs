@@ -14,5 +14,6 @@ mod support;
 
 mod images;
 mod life_cycle;
+mod networks;
 mod refusals;
 mod restarts;

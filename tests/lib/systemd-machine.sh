@@ -2,14 +2,18 @@
 # A small Debian whose first process is a real systemd, in namespaces of its own, with libvirt: for tests of units and packages on machines
 # that have neither systemd nor a spare host. Needs common.sh and cgroups.sh.
 #
-#   target/systemd-root/base/     its system, made once by mmdebstrap from this machine's own package sources, then never written to
-#   target/systemd-root/machine/  the running machine: what it changes is kept in memory over that base and goes when it stops
+#   target/systemd-root/SUITE/    its system, made once by mmdebstrap from this machine's own package sources, then never written to
+#   target/systemd-root/machine/  the running machine: what it changes is kept in memory over that system and goes when it stops
 #
+# SUITE is this machine's own one, or $HVNODE_SUITE: another one of the same distribution.
 # Of the kernel it has its own mount, network, pid, ipc, host-name and cgroup namespaces. What has none is kept from it: /proc/sys, except
 # net, is read-only, and the services that set up hardware and kernel are masked.
 
 MACHINE_ROOT=$TARGET/systemd-root
 MACHINE=systemd # of its control groups
+MACHINE_OWN_SUITE=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+MACHINE_BASE=$MACHINE_ROOT/${HVNODE_SUITE:=$MACHINE_OWN_SUITE}
+export HVNODE_SUITE
 
 # What a user of hvnode has on a small server, and what the checks need.
 MACHINE_PACKAGES="systemd systemd-sysv dbus polkitd kmod procps util-linux iproute2 curl jq
@@ -21,31 +25,31 @@ MACHINE_MASKED="systemd-sysctl.service systemd-modules-load.service systemd-binf
     getty@.service getty.target sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount
     dev-hugepages.mount dev-mqueue.mount e2scrub_reap.service e2scrub_all.timer apt-daily.timer apt-daily-upgrade.timer"
 
-# machine_build — the base, unless one from the same sources, with the same packages and settings, is there.
+# machine_build — the system, unless one from the same sources, with the same packages and settings, is there.
 machine_build() {
-    local key sources suite
+    local key sources
     command -v mmdebstrap >/dev/null || fail "'mmdebstrap' is missing" "Install it: apt-get install mmdebstrap"
-    suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
-    sources=$(machine_sources "$suite")
-    [ -n "$sources" ] || fail "apt knows no source for '$suite' on this machine" "A Debian or Ubuntu machine is needed to make another one."
+    sources=$(machine_sources)
+    [ -n "$sources" ] || fail "apt knows no source for '$MACHINE_OWN_SUITE' on this machine" "A Debian or Ubuntu machine is needed to make another one."
     key=$(sha256sum <<<"$sources $MACHINE_PACKAGES $MACHINE_MASKED $(declare -f machine_configure)" | cut -d' ' -f1)
-    if [ "$(cat "$MACHINE_ROOT/base.key" 2>/dev/null)" = "$key" ]; then return; fi
-    note "making a small $suite with systemd and libvirt in target/systemd-root: less than a minute where the packages are near"
-    rm -rf --one-file-system "$MACHINE_ROOT"
+    if [ "$(cat "$MACHINE_BASE.key" 2>/dev/null)" = "$key" ]; then return; fi
+    note "making a small $HVNODE_SUITE with systemd and libvirt in target/systemd-root: less than a minute where the packages are near"
+    rm -rf --one-file-system "$MACHINE_BASE" "$MACHINE_BASE".{key,log}
     mkdir -p "$MACHINE_ROOT"
     # shellcheck disable=SC2086 # words
     mmdebstrap --quiet --variant=minbase --include="$(echo $MACHINE_PACKAGES | tr ' ' ,)" --aptopt='APT::Install-Recommends "false"' \
-        "$suite" "$MACHINE_ROOT/base" - <<<"$sources" >"$MACHINE_ROOT/build.log" 2>&1 ||
-        { tail -n 20 "$MACHINE_ROOT/build.log" >&2 && fail "mmdebstrap failed" "All of its words: $MACHINE_ROOT/build.log"; }
-    machine_configure "$MACHINE_ROOT/base"
-    echo "$key" >"$MACHINE_ROOT/base.key"
+        "$HVNODE_SUITE" "$MACHINE_BASE" - <<<"$sources" >"$MACHINE_BASE.log" 2>&1 ||
+        { tail -n 20 "$MACHINE_BASE.log" >&2 && fail "mmdebstrap failed" "All of its words: $MACHINE_BASE.log"; }
+    machine_configure "$MACHINE_BASE"
+    echo "$key" >"$MACHINE_BASE.key"
 }
 
-# The suite and its updates, from the places where this machine has them from.
-machine_sources() { # SUITE
+# The suite and its updates, from the places where this machine has its own suite from.
+machine_sources() {
     # shellcheck disable=SC2016 # apt's variables
     apt-get indextargets --format '$(RELEASE) $(REPO_URI) $(COMPONENT)' 'Created-By: Packages' | sort -u |
-        awk -v suite="$1" '$1 == suite || $1 == suite "-updates" || $1 == suite "-security" { print "deb", $2, $1, $3 }'
+        awk -v own="$MACHINE_OWN_SUITE" -v suite="$HVNODE_SUITE" '
+            $1 == own || $1 == own "-updates" || $1 == own "-security" { print "deb", $2, suite substr($1, length(own) + 1), $3 }'
 }
 
 machine_configure() { # ROOT
@@ -141,7 +145,7 @@ machine_inside() {
     mount -t tmpfs -o mode=755 tmpfs "$MACHINE_ROOT/machine"
     cd "$MACHINE_ROOT/machine" || exit
     mkdir upper work root
-    mount -t overlay -o "lowerdir=$MACHINE_ROOT/base,upperdir=upper,workdir=work" overlay root
+    mount -t overlay -o "lowerdir=$MACHINE_BASE,upperdir=upper,workdir=work" overlay root
     cd root || exit
     machine_mount_kernel
     machine_make_devices

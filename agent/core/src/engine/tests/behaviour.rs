@@ -109,6 +109,29 @@ async fn vms_created_at_the_same_time_get_different_addresses() {
 }
 
 #[tokio::test]
+async fn the_addresses_of_a_deleted_vm_are_free_at_once_also_where_its_guest_had_a_lease() {
+    let bench = bench().await;
+    let network = *bench.engine.snapshot().networks.keys().next().unwrap();
+    let (ip, mac) = ("192.168.122.77".parse().unwrap(), "52:54:00:77:77:77".parse().unwrap());
+    let image = bench.image().await;
+    let with = |vm_name: &str, mac_address| {
+        let nics = Some(vec![NicInput { network_uuid: network, ip_address: Some(ip), mac_address }]);
+        ChangeInput::CreateVm(Box::new(CreateVmInput { root: RootSource::Image(image), nics, ..create_input(vm_name) }))
+    };
+    for _ in 0..2 {
+        let job = bench.run(with("again", Some(mac))).await.unwrap();
+        assert_eq!(job.status, JobStatus::Succeeded, "{job:?}");
+        observer::read_networks(&bench.engine.inner).await.unwrap();
+        assert_eq!(code(bench.run(with("rival", None)).await), ErrorCode::AddressInvalid);
+        bench.run(delete(job.resource.uuid)).await.unwrap();
+        bench.engine.inner.world.update(|snapshot| {
+            snapshot.leased_addresses.insert(mac, ip);
+        });
+    }
+    assert_eq!(code(bench.run(with("other", None)).await), ErrorCode::AddressInvalid, "the lease is another interface's");
+}
+
+#[tokio::test]
 async fn whatever_call_of_a_create_fails_nothing_is_left_of_it() {
     for method in ["ensure_reservation", "ensure_volume", "ensure_file", "ensure_defined", "ensure_started"] {
         for is_after in [false, true] {
