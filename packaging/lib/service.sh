@@ -51,7 +51,7 @@ service_start_libvirt() {
 }
 
 service_stop() {
-    [ -e "$SERVICE_MARK" ] || fail "there is nothing of quickstart to remove"
+    if [ ! -e "$SERVICE_MARK" ]; then return; fi
     if systemctl start hvnoded.service 2>/dev/null && wait_until 20 curl -sf http://127.0.0.1:7070/readyz; then service_delete_vms; fi
     systemctl stop hvnoded.socket hvnoded.service 2>/dev/null || true
     rm -f "$SERVICE_UNITS"/hvnoded.{service,socket} "$SERVICE_BIN"/{hvnoded,hvctl}
@@ -62,6 +62,7 @@ service_stop() {
         virsh -q -c qemu:///system pool-undefine "$pool" >/dev/null
     done
     rm -rf --one-file-system /var/lib/hvnode /run/hvnode /var/log/hvnode /etc/hvnode
+    userdel hvnode 2>/dev/null || true
 }
 
 # Through the API, so that disks go the way they came. Unmanaged VMs are not ours.

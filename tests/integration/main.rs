@@ -15,6 +15,8 @@ mod support;
 
 mod crash;
 mod events;
+mod images;
 mod life_cycle;
+mod networks;
 mod refusals;
 mod restarts;

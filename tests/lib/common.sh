@@ -42,7 +42,7 @@ become_root() {
     [ "$EUID" -eq 0 ] && return
     command -v sudo >/dev/null || fail "this needs root" "Run it as root, or install sudo."
     exec sudo -- env "PATH=$PATH" "HVNODE_HOSTS=${HVNODE_HOSTS:-}" "CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-}" \
-        "HVNODE_BUILD=${HVNODE_BUILD:-}" "HVNODE_SKIP_BUILD=${HVNODE_SKIP_BUILD:-}" "HVNODE_SKIP_PACKAGES=${HVNODE_SKIP_PACKAGES:-}" "$@"
+        "HVNODE_BUILD=${HVNODE_BUILD:-}" "HVNODE_SUITE=${HVNODE_SUITE:-}" "HVNODE_SKIP_BUILD=${HVNODE_SKIP_BUILD:-}" "HVNODE_SKIP_PACKAGES=${HVNODE_SKIP_PACKAGES:-}" "$@"
 }
 
 # children_of PID — pids of its children.

@@ -115,10 +115,11 @@ impl Node {
             node: identity.clone(),
             body_bytes_max: config.limits.body_max_bytes,
         };
+        let options = native::NativeOptions { has_message_en: config.listen.native.envelope_message_en };
         Frame::new(FrameParts {
             dialect: NATIVE,
-            router: native::router(context),
-            errors: Arc::new(native::NativeErrors::new(identity)),
+            router: native::router(context, options),
+            errors: Arc::new(native::NativeErrors::new(identity, options)),
             limits: self.limits.clone(),
             metrics: self.metrics.clone(),
             health: self.health.clone(),

@@ -1,6 +1,7 @@
 //! Log lines: to journald with all their fields where the journal is at the other end of stderr, else as text to stderr.
 
 use crate::config::{Log, LogFormat};
+use crate::journal::Journal;
 use nix::sys::stat::fstat;
 use std::io::IsTerminal;
 use std::str::FromStr;
@@ -10,8 +11,6 @@ use tracing_subscriber::registry::Registry;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, reload};
 
-/// Name under which the journal files our lines.
-const IDENTIFIER: &str = "hvnoded";
 /// Overrides `log.level`.
 const LEVEL_VARIABLE: &str = "RUST_LOG";
 
@@ -60,8 +59,7 @@ pub(crate) fn start(config: &Log) -> Result<LogControl, String> {
         LogFormat::Text => false,
     };
     let output: Box<dyn Layer<_> + Send + Sync> = if use_journal {
-        let journal = tracing_journald::layer().map_err(|error| format!("log.format: the journal cannot be reached: {error}"))?;
-        Box::new(journal.with_syslog_identifier(IDENTIFIER.to_owned()))
+        Box::new(Journal::connect().map_err(|error| format!("log.format: the journal cannot be reached: {error}"))?)
     } else {
         Box::new(
             tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false),

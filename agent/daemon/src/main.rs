@@ -9,6 +9,7 @@ mod compose;
 mod config;
 mod first_password;
 mod identity;
+mod journal;
 mod lifecycle;
 mod logging;
 mod metered_store;

@@ -23,6 +23,9 @@ const BUFFER_BYTES_MAX: usize = 64 << 10;
 const CLOSE_TIME: Duration = Duration::from_secs(10);
 /// How long a client may take nothing of an answer without an end; such answers speak up more often than that.
 const STREAM_SILENCE_MAX: Duration = Duration::from_secs(60);
+/// When the daemon stops, how old a connection must be to be closed without a request: the client of a new one has sent its request or is
+/// about to, and cannot know that it was not read. One that uses an old connection again must expect that.
+const FIRST_REQUEST_TIME: Duration = Duration::from_millis(500);
 
 /// Serves one connection until either side ends it.
 pub(super) async fn run_connection(stream: Stream, peer: Peer, frame: Arc<Frame>, is_surplus: bool, stop: watch::Receiver<bool>) {
@@ -47,7 +50,7 @@ pub(super) async fn run_connection(stream: Stream, peer: Peer, frame: Arc<Frame>
     let mut builder = http1::Builder::new();
     builder.header_read_timeout(None).max_buf_size(BUFFER_BYTES_MAX).keep_alive(!is_surplus);
     let mut connection = pin!(builder.serve_connection(io, service));
-    let mut stopped = pin!(stopping(stop));
+    let mut stopped = pin!(time_to_close(stop));
     let mut watchdog = Watchdog::new(limits, activity);
     let mut timer = pin!(sleep_until(watchdog.deadline()));
     let mut is_closing = false;
@@ -77,6 +80,12 @@ pub(super) async fn run_connection(stream: Stream, peer: Peer, frame: Arc<Frame>
     if let Err(reason) = outcome {
         tracing::debug!(client = peer.address, listener = frame.name(), reason, "connection cut off");
     }
+}
+
+async fn time_to_close(stop: watch::Receiver<bool>) {
+    let accepted = Instant::now();
+    stopping(stop).await;
+    sleep_until(accepted + FIRST_REQUEST_TIME).await;
 }
 
 enum Bite {

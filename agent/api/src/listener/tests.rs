@@ -179,13 +179,27 @@ async fn draining_finishes_the_running_request_and_takes_no_new_one() {
     busy.write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     begun.notified().await;
     running.stop.send_replace(true);
-    assert_eq!(read_to_end(&mut idle).await, "", "an idle connection is closed at once");
+    assert_eq!(read_to_end(&mut idle).await, "", "an idle connection is closed soon");
     assert!(TcpStream::connect(running.address).await.is_err(), "no new connection");
     assert!(!running.task.is_finished());
     may_end.notify_one();
     assert!(read_to_end(&mut busy).await.ends_with("finished"));
     running.task.await.unwrap().unwrap();
     assert_eq!(running.frame.connections.get(), 0);
+}
+
+#[tokio::test]
+async fn a_request_on_a_connection_that_was_just_accepted_when_draining_began_is_answered() {
+    let running = start(Router::new().route("/quick", get(|| async { "answered" })), FrameLimits::default());
+    let mut fresh = TcpStream::connect(running.address).await.unwrap();
+    while running.frame.connections.get() == 0 {
+        tokio::task::yield_now().await;
+    }
+    running.stop.send_replace(true);
+    while TcpStream::connect(running.address).await.is_ok() {}
+    fresh.write_all(b"GET /quick HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    assert!(read_to_end(&mut fresh).await.ends_with("answered"));
+    running.task.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -285,13 +285,14 @@ fn describe(inner: &Inner, request: &ChangeRequest, fingerprint: &str, planned: 
 
 fn refused_operation(inner: &Inner, request: &ChangeRequest, error: &AgentError) -> Operation {
     let target = target_of(&request.change);
+    let stored_name = || inner.world.load().name_of(target?.kind, target?.uuid);
     Operation {
         operation_uuid: Uuid::now_v7(),
         caller: request.caller.clone(),
         action: request.action.clone(),
         resource_type: Some(request.change.kind().resource_type()),
         resource_uuid: target.map(|t| t.uuid),
-        resource_name: request.resource_name.clone().unwrap_or_default(),
+        resource_name: request.resource_name.clone().or_else(stored_name).unwrap_or_default(),
         request: request.request.clone(),
         error: Some(error.record()),
         job_uuid: None,

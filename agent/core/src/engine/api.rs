@@ -248,7 +248,7 @@ impl Engine {
         let power = vm.observed.as_ref().map(|o| o.power);
         if !matches!(power, Some(PowerState::Running | PowerState::Paused | PowerState::ShuttingDown)) {
             let (word, word_cn) = (vm.status.word(), vm.status.word_cn());
-            return Err(fail!(VmStateNotAllowed, "{word}"; "{word_cn}"));
+            return Err(fail!(VmStateNotAllowed, "{word}; only a VM that is on has a screen"; "{word_cn}；仅已开机的虚拟机有屏幕"));
         }
         self.inner.ports.hypervisor.display(vm_uuid).await.map_err(at!())
     }

@@ -13,11 +13,14 @@ pub(crate) fn apply(snapshot: &mut Snapshot, write: &Write) {
             Some(vm) => vm.record = Some(record.clone()),
             None => *vm = Some(Vm::from_record(record.clone())),
         }),
-        Write::DeleteVm(uuid) => change_vm(snapshot, *uuid, |vm| {
-            if let Some(vm) = vm {
-                vm.record = None;
-            }
-        }),
+        Write::DeleteVm(uuid) => {
+            forget_reservations(snapshot, *uuid);
+            change_vm(snapshot, *uuid, |vm| {
+                if let Some(vm) = vm {
+                    vm.record = None;
+                }
+            });
+        }
         Write::PutVolume(volume) => {
             snapshot.volumes.insert(volume.volume_uuid, volume.clone());
         }
@@ -52,6 +55,17 @@ pub(crate) fn apply(snapshot: &mut Snapshot, write: &Write) {
         | Write::PutEvent(_)
         | Write::AdvanceEvents(_)
         | Write::Prune { .. } => {}
+    }
+}
+
+/// A VM that is gone has given its addresses back: the next one may have them before the networks are read again.
+fn forget_reservations(snapshot: &mut Snapshot, vm_uuid: Uuid) {
+    let Some(record) = snapshot.vms.get(&vm_uuid).and_then(|vm| vm.record.clone()) else { return };
+    for nic in &record.nics {
+        let Some(network) = snapshot.networks.get_mut(&nic.network_uuid) else { continue };
+        if let Some(subnet) = &mut Arc::make_mut(network).ipv4 {
+            subnet.reservations.retain(|reservation| reservation.mac_address != nic.mac_address);
+        }
     }
 }
 

@@ -116,7 +116,7 @@ async fn read_everything(inner: &Inner) -> Result<()> {
     relist(inner).await
 }
 
-async fn read_networks(inner: &Inner) -> Result<()> {
+pub(super) async fn read_networks(inner: &Inner) -> Result<()> {
     let networks = inner.ports.hypervisor.list_networks().await?;
     let mut leases = Vec::new();
     for network in networks.iter().filter(|n| n.is_active && n.ipv4.as_ref().is_some_and(|s| !s.dhcp_ranges.is_empty())) {

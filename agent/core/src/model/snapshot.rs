@@ -1,8 +1,8 @@
 //! What readers see: one immutable picture of the node.
 
 use super::{
-    ConnectionState, Event, HostCapabilities, HostFacts, HostSettings, Image, Job, MacAddress, Network, Nic, PoolSpace, Specification,
-    Timestamp, UsagePoint, Vm, Volume,
+    ConnectionState, Event, HostCapabilities, HostFacts, HostSettings, Image, Job, MacAddress, Network, Nic, PoolSpace, ResourceType,
+    Specification, Timestamp, UsagePoint, Vm, Volume,
 };
 use imbl::OrdMap;
 use std::net::Ipv4Addr;
@@ -52,6 +52,19 @@ impl Snapshot {
     /// The address shown for a NIC: its reservation, else its lease.
     pub fn address_of(&self, nic: &Nic) -> Option<Ipv4Addr> {
         nic.ip_address.or_else(|| self.leased_addresses.get(&nic.mac_address).copied())
+    }
+
+    /// The stored name of something, for the operation log.
+    pub fn name_of(&self, kind: ResourceType, uuid: Uuid) -> Option<String> {
+        match kind {
+            ResourceType::Vm => self.vms.get(&uuid).map(|vm| vm.name().to_owned()),
+            ResourceType::Volume => self.volumes.get(&uuid).map(|volume| volume.volume_name.clone()),
+            ResourceType::Image => self.images.get(&uuid).map(|image| image.image_name.clone()),
+            ResourceType::Specification => self.specifications.get(&uuid).map(|shape| shape.specification_name.clone()),
+            ResourceType::Network => self.networks.get(&uuid).map(|network| network.network_name.clone()),
+            ResourceType::Host => (uuid == self.host_uuid()).then(|| self.facts.host_name.clone()),
+            ResourceType::User | ResourceType::Job => None,
+        }
     }
 
     /// The node's identity; nil until the hypervisor was reached once.

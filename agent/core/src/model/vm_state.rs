@@ -263,6 +263,17 @@ pub fn verdict(verb: VerbKind, status: VmStatus) -> Verdict {
     }
 }
 
+/// The settled states in which a verb does something, for messages.
+pub fn legal_states(verb: VerbKind) -> impl Iterator<Item = VmStatus> {
+    let is_settled = |status: &VmStatus| {
+        matches!(
+            status,
+            VmStatus::Stopped | VmStatus::Running | VmStatus::Paused | VmStatus::Suspended | VmStatus::Crashed | VmStatus::Error
+        )
+    };
+    VmStatus::ALL.into_iter().filter(is_settled).filter(move |status| verdict(verb, *status) == Verdict::Allowed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,6 +303,15 @@ mod tests {
             let leaves = matches!(verb, VerbKind::DeleteVm | VerbKind::ExpungeVm | VerbKind::ReleaseVm);
             let expected = if leaves { Verdict::Allowed } else { Verdict::Refused };
             assert_eq!(verdict(verb, VmStatus::Error), expected, "{verb:?}");
+        }
+    }
+
+    #[test]
+    fn every_verb_on_vms_can_name_a_state_it_is_legal_in() {
+        for verb in
+            VerbKind::ALL.into_iter().filter(|verb| verb.resource_type() == crate::model::ResourceType::Vm && *verb != VerbKind::CreateVm)
+        {
+            assert!(legal_states(verb).count() > 0, "{verb:?}");
         }
     }
 

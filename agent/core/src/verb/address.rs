@@ -4,7 +4,7 @@ use super::PlanView;
 use crate::model::{Ipv4Subnet, MacAddress, Network, Nic, Snapshot};
 use crate::verb::NicInput;
 use crate::{Result, fail};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use uuid::Uuid;
 
@@ -12,6 +12,7 @@ use uuid::Uuid;
 pub(super) fn plan_nics(view: &PlanView<'_>, inputs: &[NicInput]) -> Result<Vec<Nic>> {
     let mut macs = used_macs(view.snapshot);
     let mut addresses = used_addresses(view.snapshot);
+    let holders: BTreeMap<Ipv4Addr, MacAddress> = view.snapshot.leased_addresses.iter().map(|(mac, address)| (*address, *mac)).collect();
     let mut nics = Vec::with_capacity(inputs.len());
     for input in inputs {
         let network = view.snapshot.networks.get(&input.network_uuid).ok_or_else(|| fail!(NetworkNotExist))?;
@@ -21,7 +22,10 @@ pub(super) fn plan_nics(view: &PlanView<'_>, inputs: &[NicInput]) -> Result<Vec<
         }
         let mac_address = plan_mac(input.mac_address, &macs)?;
         macs.insert(mac_address);
-        let ip_address = plan_address(network, input.ip_address, &addresses)?;
+        // A lease of another interface: what its guest was given must expire before anybody else gets it.
+        let is_leased = |address: Ipv4Addr| holders.get(&address).is_some_and(|holder| *holder != mac_address);
+        let is_used = |address: Ipv4Addr| addresses.contains(&(network.network_uuid, address)) || is_leased(address);
+        let ip_address = plan_address(network, input.ip_address, is_used)?;
         if let Some(address) = ip_address {
             addresses.insert((network.network_uuid, address));
         }
@@ -53,8 +57,6 @@ fn used_addresses(snapshot: &Snapshot) -> BTreeSet<(Uuid, Ipv4Addr)> {
     for network in snapshot.networks.values() {
         let Some(subnet) = &network.ipv4 else { continue };
         used.extend(subnet.reservations.iter().map(|r| (network.network_uuid, r.ip_address)));
-        // A lease of somebody else's VM; ours are reservations.
-        used.extend(snapshot.leased_addresses.values().filter(|a| subnet.gateway.contains(*a)).map(|a| (network.network_uuid, *a)));
     }
     used
 }
@@ -79,8 +81,7 @@ fn plan_mac(wanted: Option<MacAddress>, used: &BTreeSet<MacAddress>) -> Result<M
         .ok_or_else(|| fail!(AddressExhausted))
 }
 
-fn plan_address(network: &Network, wanted: Option<Ipv4Addr>, used: &BTreeSet<(Uuid, Ipv4Addr)>) -> Result<Option<Ipv4Addr>> {
-    let is_used = |address: Ipv4Addr| used.contains(&(network.network_uuid, address));
+fn plan_address(network: &Network, wanted: Option<Ipv4Addr>, is_used: impl Fn(Ipv4Addr) -> bool) -> Result<Option<Ipv4Addr>> {
     let name = &network.network_name;
     let Some(subnet) = network.ipv4.as_ref().filter(|s| !s.dhcp_ranges.is_empty()) else {
         return match wanted {
@@ -149,10 +150,10 @@ mod tests {
         #[test]
         fn a_chosen_address_is_in_the_range_and_free(first in 1u8..200, length in 0u8..50, used in proptest::collection::btree_set(1u8..250, 0..60)) {
             let network = network(first, first + length);
-            let used: BTreeSet<_> = used.into_iter().map(|n| (network.network_uuid, Ipv4Addr::new(10, 0, 0, n))).collect();
-            match plan_address(&network, None, &used) {
+            let used: BTreeSet<_> = used.into_iter().map(|n| Ipv4Addr::new(10, 0, 0, n)).collect();
+            match plan_address(&network, None, |address| used.contains(&address)) {
                 Ok(Some(address)) => {
-                    prop_assert!(!used.contains(&(network.network_uuid, address)));
+                    prop_assert!(!used.contains(&address));
                     prop_assert!((first..=first + length).contains(&address.octets()[3]));
                     prop_assert_ne!(address, Ipv4Addr::new(10, 0, 0, 1));
                 }
@@ -166,10 +167,10 @@ mod tests {
     fn network_broadcast_gateway_and_foreign_addresses_are_refused() {
         let network = network(2, 254);
         for wanted in ["10.0.0.0", "10.0.0.255", "10.0.0.1", "10.0.1.5", "0.0.0.0"] {
-            let result = plan_address(&network, Some(wanted.parse().unwrap()), &BTreeSet::new());
+            let result = plan_address(&network, Some(wanted.parse().unwrap()), |_| false);
             assert_eq!(result.unwrap_err().code(), crate::ErrorCode::AddressInvalid, "{wanted}");
         }
-        assert_eq!(plan_address(&network, Some(Ipv4Addr::new(10, 0, 0, 9)), &BTreeSet::new()).unwrap(), Some(Ipv4Addr::new(10, 0, 0, 9)));
+        assert_eq!(plan_address(&network, Some(Ipv4Addr::new(10, 0, 0, 9)), |_| false).unwrap(), Some(Ipv4Addr::new(10, 0, 0, 9)));
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use super::PlanView;
 use crate::model::{
-    DESCRIPTION_LENGTH_MAX, Image, Job, Management, NAME_LENGTH_MAX, NameFault, Specification, VerbKind, Verdict, Vm, VmRecord, check_name,
-    is_description, verdict,
+    DESCRIPTION_LENGTH_MAX, Image, Job, Management, NAME_LENGTH_MAX, NameFault, Specification, VerbKind, Verdict, Vm, VmRecord, VmStatus,
+    check_name, is_description, legal_states, verdict,
 };
 use crate::port::ConnectionState;
-use crate::{Result, fail};
+use crate::{AgentError, Result, fail};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -97,7 +97,7 @@ pub(super) fn vm<'a>(view: &PlanView<'a>, vm_uuid: Uuid, verb: VerbKind) -> Resu
     let vm = view.snapshot.vms.get(&vm_uuid).ok_or_else(|| fail!(VmNotExist))?;
     let Some(record) = &vm.record else {
         return Err(fail!(VmUnmanaged,
-            "it was not created here and is only shown; adopt it first"; "该虚拟机不是由本节点创建，仅供查看；请先纳管"));
+            "it was not created here and is only shown; change it with the tool that made it"; "该虚拟机不是由本节点创建，仅供查看；请使用创建它的工具进行更改"));
     };
     if vm.management == Management::Quarantined && verb != VerbKind::ReleaseVm {
         return Err(
@@ -110,10 +110,17 @@ pub(super) fn vm<'a>(view: &PlanView<'a>, vm_uuid: Uuid, verb: VerbKind) -> Resu
     hypervisor_is_up(view)?;
     let verdict = verdict(verb, vm.status);
     if verdict == Verdict::Refused {
-        let (word, word_cn) = (vm.status.word(), vm.status.word_cn());
-        return Err(fail!(VmStateNotAllowed, "{word}"; "{word_cn}"));
+        return Err(state_not_allowed(vm.status, verb));
     }
     Ok(Target { vm, record, verdict })
+}
+
+/// Says the state and which ones would be right.
+fn state_not_allowed(status: VmStatus, verb: VerbKind) -> AgentError {
+    let (is, is_cn, verb_word) = (status.word(), status.word_cn(), verb.word());
+    let needed = legal_states(verb).map(VmStatus::word).collect::<Vec<_>>().join(" or ");
+    let needed_cn = legal_states(verb).map(VmStatus::word_cn).collect::<Vec<_>>().join("或");
+    fail!(VmStateNotAllowed, "{is}; {verb_word} needs {needed}"; "{is_cn}；{verb_word} 要求{needed_cn}")
 }
 
 /// Refuses a VM name that another VM has.

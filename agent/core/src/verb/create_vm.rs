@@ -137,11 +137,11 @@ fn check_fields(input: &CreateVmInput, view: &PlanView<'_>, findings: &mut Findi
     if input.nics.as_ref().is_some_and(|nics| nics.len() > most) {
         findings.add(fail!(ParameterInvalid, "interfaces must have at most {most} entries"; "interfaces 最多 {most} 项"));
     }
-    for volume in &input.volumes {
+    for (index, volume) in input.volumes.iter().enumerate() {
         if !volume.volume_name.is_empty() {
-            findings.take(check::name("usd_name", &volume.volume_name));
+            findings.take(check::name(&format!("usds[{index}].usd_name"), &volume.volume_name));
         }
-        findings.take(check::disk_size(view, "usds.storage_size", volume.storage_bytes));
+        findings.take(check::disk_size(view, &format!("usds[{index}].storage_size"), volume.storage_bytes));
     }
     if let Some(bytes) = input.root_storage_bytes {
         findings.take(check::disk_size(view, "storage_size", bytes));

@@ -61,7 +61,9 @@ pub(super) fn plan_expunge(input: &VmOnlyInput, view: PlanView<'_>) -> Result<Pl
 
 fn plan_removal(input: &DeleteVmInput, view: PlanView<'_>, target: &check::Target<'_>, kind: VerbKind) -> Result<Planned> {
     let volumes = view.snapshot.volumes.values().filter(|v| v.vm_uuid == Some(input.vm_uuid)).cloned();
-    let (removed, released): (Vec<_>, Vec<_>) = volumes.partition(|v| v.is_root || input.is_deleting_volumes);
+    // A root disk that is older than its VM was given to it, and is no more the VM's own than a data disk.
+    let is_own_root = |volume: &Volume| volume.is_root && volume.create_time >= target.record.create_time;
+    let (removed, released): (Vec<_>, Vec<_>) = volumes.partition(|v| is_own_root(v) || input.is_deleting_volumes);
     let mut record = VmRecord::clone(target.record);
     record.phase = VmPhase::Deleting;
     let record = Arc::new(record);
@@ -139,6 +141,7 @@ impl Verb for DeleteVm {
             let mut volume = Volume::clone(volume);
             volume.status = VolumeStatus::Available;
             volume.vm_uuid = None;
+            volume.is_root = false;
             volume.device = String::new();
             volume.update_time = now;
             Write::PutVolume(Arc::new(volume))

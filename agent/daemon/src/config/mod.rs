@@ -263,6 +263,8 @@ section! {
         unix: PathBuf = "/run/hvnode/hvnode.sock".into(),
         /// Group whose members need no token on the unix socket; empty: root only.
         unix_group: String = "hvnode".into(),
+        /// Does every answer carry its English message a second time, as `message_en`?
+        envelope_message_en: bool = true,
     }
 }
 

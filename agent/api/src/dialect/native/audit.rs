@@ -20,14 +20,17 @@ pub(super) async fn record(call: &Call, resource: Option<&Resource>, object: &Ma
         return;
     }
     let now = Timestamp::now();
-    let text = |field: &str| object.get(field).and_then(Value::as_str);
+    let text = |field: fn(&Resource) -> &'static str| object.get(field(resource?)).and_then(Value::as_str);
+    let resource_uuid = text(|resource| resource.uuid_field).and_then(|text| Uuid::try_parse(text).ok());
+    let stored_name =
+        resource.zip(resource_uuid).and_then(|(resource, uuid)| call.snapshot().name_of(resource.kind, uuid)).unwrap_or_default();
     let operation = Operation {
         operation_uuid: Uuid::now_v7(),
         caller: call.caller.clone(),
         action: call.path.to_owned(),
         resource_type: resource.map(|resource| resource.kind),
-        resource_uuid: resource.and_then(|resource| Uuid::try_parse(text(resource.uuid_field)?).ok()),
-        resource_name: resource.and_then(|resource| text(resource.name_field)).unwrap_or("").chars().take(NAME_LENGTH_MAX).collect(),
+        resource_uuid,
+        resource_name: text(|resource| resource.name_field).map_or(stored_name, |name| name.chars().take(NAME_LENGTH_MAX).collect()),
         request: bounded(super::redact::for_log(object)),
         error: error.map(AgentError::record),
         job_uuid: None,

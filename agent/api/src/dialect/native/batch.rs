@@ -63,10 +63,10 @@ async fn one<B: ChangeBody>(call: &Call, entry: &Value, gate: &Semaphore) -> Env
     match result {
         Ok(mut data) => {
             name_entry(&mut data, B::RESOURCE, named);
-            Envelope::success(data)
+            Envelope::success(data, call.options)
         }
         Err(Failure { error, job_uuid, .. }) => {
-            Envelope::failure(&error, &call.context.node, Some(failed_entry(B::RESOURCE, named, job_uuid)))
+            Envelope::failure(&error, &call.context.node, call.options, Some(failed_entry(B::RESOURCE, named, job_uuid)))
         }
     }
 }

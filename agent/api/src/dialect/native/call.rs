@@ -1,6 +1,6 @@
 //! What a handler is given and what it gives back.
 
-use super::envelope::Data;
+use super::envelope::{Data, NativeOptions};
 use crate::context::ApiContext;
 use futures_util::future::BoxFuture;
 use hvnode_core::AgentError;
@@ -18,6 +18,8 @@ pub(super) const DIALECT: &str = "native";
 pub(super) struct Call {
     /// Engine, accounts, identity of the node.
     pub(super) context: ApiContext,
+    /// How answers look.
+    pub(super) options: NativeOptions,
     /// Who asks.
     pub(super) caller: Caller,
     /// The token it came with; none from trusted peers and at log-in.

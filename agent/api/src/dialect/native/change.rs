@@ -97,10 +97,8 @@ fn prepare<B: ChangeBody>(call: &Call, object: &Map<String, Value>) -> Result<(C
     let wait = check::within("wait_seconds", options.wait_seconds.unwrap_or(WAIT_SECONDS_DEFAULT), 0, WAIT_SECONDS_MAX)?;
     let request_uuid = check::optional_uuid("request_uuid", options.request_uuid.as_deref())?;
     let body: B = decode::from_body_beside(&fields, names).map_err(at!())?;
+    check_spoken_names("", &fields)?;
     let resource_name = fields.get(B::RESOURCE.name_field).and_then(Value::as_str);
-    if let Some(name) = resource_name {
-        check::spoken_name(B::RESOURCE.name_field, name)?;
-    }
     let request = ChangeRequest {
         caller: call.caller.clone(),
         request_uuid,
@@ -110,6 +108,23 @@ fn prepare<B: ChangeBody>(call: &Call, object: &Map<String, Value>) -> Result<(C
         change: body.into_change().map_err(at!())?,
     };
     Ok((request, Duration::from_secs(wait)))
+}
+
+/// Names decide nothing, but they stand in the operation log: each must be one that a line can hold.
+fn check_spoken_names(path: &str, fields: &Map<String, Value>) -> Result<()> {
+    for (field, value) in fields {
+        match value {
+            Value::String(text) if field.ends_with("_name") => check::spoken_name(&format!("{path}{field}"), text)?,
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate().filter_map(|(index, item)| Some((index, item.as_object()?))) {
+                    check_spoken_names(&format!("{path}{field}[{index}]."), item)?;
+                }
+            }
+            // An object (metadata) is the caller's own; its keys mean nothing here.
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 async fn submit(call: &Call, request: ChangeRequest, gate: Option<&Semaphore>) -> std::result::Result<Arc<Job>, Failure> {

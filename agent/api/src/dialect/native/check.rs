@@ -80,10 +80,16 @@ pub(super) fn short(field: &str, text: &str, length_max: usize) -> Result<()> {
         "{field} must have at most {length_max} characters and no control characters"; "{field} 最多 {length_max} 个字符，且不能包含控制字符"))
 }
 
-/// A text of 1 to `bytes_max` bytes that may have several lines; its content is nobody's business here.
-pub(super) fn secret(field: &str, text: &str, bytes_max: usize) -> Result<()> {
-    if (1..=bytes_max).contains(&text.len()) && !text.contains('\0') {
+/// A text of 1 to `bytes_max` bytes whose content is nobody's business here, on one line or on any number of them.
+pub(super) fn secret(field: &str, text: &str, bytes_max: usize, is_line: bool) -> Result<()> {
+    let is_clean = if is_line { !text.chars().any(char::is_control) } else { !text.contains('\0') };
+    if (1..=bytes_max).contains(&text.len()) && is_clean {
         return Ok(());
+    }
+    if is_line {
+        return Err(
+            fail!(ParameterInvalid, "{field} must have 1 to {bytes_max} bytes on one line"; "{field} 须为 1 到 {bytes_max} 字节，且为单行"),
+        );
     }
     Err(
         fail!(ParameterInvalid, "{field} must have 1 to {bytes_max} bytes and no zero byte"; "{field} 须为 1 到 {bytes_max} 字节，且不能包含零字节"),

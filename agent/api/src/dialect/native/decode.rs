@@ -60,7 +60,7 @@ impl Expected {
     fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Text => ("text", "字符串"),
-            Self::Truth => ("true or false", "true 或 false"),
+            Self::Truth => ("true or false", " true 或 false"),
             Self::Whole => ("a whole number", "整数"),
             Self::Number => ("a number", "数字"),
             Self::List => ("a list", "数组"),
@@ -74,9 +74,15 @@ impl Expected {
 #[derive(Debug)]
 enum Fault {
     Missing(&'static str),
-    Unknown { name: String, known: &'static [&'static str] },
+    Unknown {
+        name: String,
+        known: &'static [&'static str],
+    },
     Type(Expected),
-    Range { least: i128, most: i128 },
+    /// Out of the range of its type; the range of its meaning is checked later.
+    Negative,
+    TooLarge,
+    TooSmall,
     Word(&'static [&'static str]),
     Repeated,
     Other(String),
@@ -126,9 +132,9 @@ impl DecodeError {
                 let (en, cn) = expected.words();
                 fail!(ParseParameter, "{path} must be {en}"; "{path} 必须是{cn}")
             }
-            Fault::Range { least, most } => {
-                fail!(ParameterInvalid, "{path} must be a whole number from {least} to {most}"; "{path} 必须是 {least} 到 {most} 的整数")
-            }
+            Fault::Negative => fail!(ParameterInvalid, "{path} must not be negative"; "{path} 不能为负数"),
+            Fault::TooLarge => fail!(ParameterInvalid, "{path} is too large"; "{path} 数值过大"),
+            Fault::TooSmall => fail!(ParameterInvalid, "{path} is too small"; "{path} 数值过小"),
             Fault::Word(words) => {
                 let words = words.join(", ");
                 fail!(ParameterInvalid, "{path} must be one of {words}"; "{path} 必须是其中之一: {words}")
@@ -142,7 +148,7 @@ impl DecodeError {
 fn unknown(path: &str, name: &str, known: &[&str], also_known: &[&str]) -> AgentError {
     let all = || known.iter().chain(also_known).copied();
     match closest(name, all()) {
-        Some(close) => fail!(ParameterInvalid, "{path} is not known here, did you mean {close}?"; "{path} 不是已知参数，是否为 {close}?"),
+        Some(close) => fail!(ParameterInvalid, "{path} is not known here, did you mean {close}?"; "{path} 不是已知参数，是否为 {close}？"),
         None if known.is_empty() && also_known.is_empty() => {
             fail!(ParameterInvalid, "{path} is not known here: there are no parameters"; "{path} 不是已知参数: 此处没有参数")
         }
@@ -155,6 +161,9 @@ fn unknown(path: &str, name: &str, known: &[&str], also_known: &[&str]) -> Agent
 
 /// A name from outside, cut and with control characters made visible.
 pub(super) fn shown(name: &str) -> String {
+    if name.is_empty() {
+        return "''".to_owned();
+    }
     name.chars().take(SHOWN_NAME_MAX).flat_map(char::escape_debug).collect()
 }
 
@@ -241,7 +250,8 @@ impl<'a> Reader<'a> {
         match number {
             None => self.wrong(Expected::Whole),
             Some(number) if (least..=most).contains(&number) => Ok(number),
-            Some(_) => Err(DecodeError::new(Fault::Range { least, most })),
+            Some(number) if number > most => Err(DecodeError::new(Fault::TooLarge)),
+            Some(_) => Err(DecodeError::new(if least == 0 { Fault::Negative } else { Fault::TooSmall })),
         }
     }
 }
@@ -482,8 +492,8 @@ mod tests {
             (json!({"vm_uuid": null}), 10001, "vm_uuid must be text"),
             (json!({"vm_uuid": "a", "cpu_cores": "2"}), 10001, "cpu_cores must be a whole number"),
             (json!({"vm_uuid": "a", "cpu_cores": 1.5}), 10001, "cpu_cores must be a whole number"),
-            (json!({"vm_uuid": "a", "cpu_cores": -1}), 10003, "cpu_cores must be a whole number from 0 to 4294967295"),
-            (json!({"vm_uuid": "a", "cpu_cores": 1e30}), 10003, "cpu_cores must be a whole number from 0 to 4294967295"),
+            (json!({"vm_uuid": "a", "cpu_cores": -1}), 10003, "cpu_cores must not be negative"),
+            (json!({"vm_uuid": "a", "cpu_cores": 1e30}), 10003, "cpu_cores is too large"),
             (json!({"vm_uuid": "a", "force": 1}), 10001, "force must be true or false"),
             (json!({"vm_uuid": "a", "kind": "huge"}), 10003, "kind must be one of big, small"),
             (json!({"vm_uuid": "a", "kind": 7}), 10001, "kind must be text"),

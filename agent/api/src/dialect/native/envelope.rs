@@ -1,6 +1,7 @@
 //! The one shape of every answer: `{status_code, message, message_en, message_cn, stack, data}`, HTTP 200 but for unknown routes.
 //!
-//! The documents this API follows show the English message under two names, `message` and `message_en`; both are always there and equal.
+//! The documents this API follows show the English message under two names, `message` and `message_en`; both are there and equal, unless
+//! the configuration drops the second.
 
 use crate::context::{NodeIdentity, ResultCode};
 use axum::response::Response;
@@ -16,8 +17,26 @@ use uuid::Uuid;
 /// Header that names the job of a change that was accepted and then failed, where `data` is null.
 pub(super) const JOB_HEADER: &str = "x-job-uuid";
 
-const SUCCESS_HEAD: &[u8] =
-    r#"{"status_code":0,"message":"Success","message_en":"Success","message_cn":"成功","stack":null,"data":"#.as_bytes();
+const SUCCESS_HEAD: &str = r#"{"status_code":0,"message":"Success","message_en":"Success","message_cn":"成功","stack":null,"data":"#;
+const SUCCESS_HEAD_SHORT: &str = r#"{"status_code":0,"message":"Success","message_cn":"成功","stack":null,"data":"#;
+
+/// The English message of a success.
+pub(super) const SUCCESS: &str = "Success";
+/// The Chinese one.
+pub(super) const SUCCESS_CN: &str = "成功";
+
+/// How answers look where the documents of this API leave a choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NativeOptions {
+    /// Is `message_en` sent beside `message`?
+    pub has_message_en: bool,
+}
+
+impl Default for NativeOptions {
+    fn default() -> Self {
+        Self { has_message_en: true }
+    }
+}
 
 /// What a handler gives: JSON text, made once, straight from the objects.
 #[derive(Debug, Clone)]
@@ -33,9 +52,10 @@ impl Data {
     }
 
     /// The whole answer around it.
-    pub(super) fn into_envelope(self) -> Bytes {
-        let mut text = Vec::with_capacity(SUCCESS_HEAD.len() + self.0.len() + 1);
-        text.extend_from_slice(SUCCESS_HEAD);
+    pub(super) fn into_envelope(self, options: NativeOptions) -> Bytes {
+        let head = if options.has_message_en { SUCCESS_HEAD } else { SUCCESS_HEAD_SHORT };
+        let mut text = Vec::with_capacity(head.len() + self.0.len() + 1);
+        text.extend_from_slice(head.as_bytes());
         text.extend_from_slice(&self.0);
         text.push(b'}');
         Bytes::from(text)
@@ -50,8 +70,10 @@ pub(super) struct Envelope {
     status_code: u32,
     /// English message.
     message: String,
-    /// The same as `message`.
-    message_en: String,
+    /// The same as `message`; absent where the node is configured so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    message_en: Option<String>,
     /// Chinese message.
     message_cn: String,
     /// Where the error was made and what it passed on its way up, innermost first:
@@ -65,17 +87,23 @@ pub(super) struct Envelope {
 
 impl Envelope {
     /// Success around `data`.
-    pub(super) fn success(data: Value) -> Self {
-        let message = || "Success".to_owned();
-        Self { status_code: 0, message: message(), message_en: message(), message_cn: "成功".to_owned(), stack: None, data: Some(data) }
+    pub(super) fn success(data: Value, options: NativeOptions) -> Self {
+        Self {
+            status_code: 0,
+            message: SUCCESS.to_owned(),
+            message_en: options.has_message_en.then(|| SUCCESS.to_owned()),
+            message_cn: SUCCESS_CN.to_owned(),
+            stack: None,
+            data: Some(data),
+        }
     }
 
     /// Failure; `data` only inside a batch.
-    pub(super) fn failure(error: &AgentError, node: &NodeIdentity, data: Option<Value>) -> Self {
+    pub(super) fn failure(error: &AgentError, node: &NodeIdentity, options: NativeOptions, data: Option<Value>) -> Self {
         Self {
             status_code: error.code().number(),
             message: error.message(),
-            message_en: error.message(),
+            message_en: options.has_message_en.then(|| error.message()),
             message_cn: error.message_cn(),
             stack: Some(stack(error.places(), error.code().number(), node)),
             data,
@@ -104,8 +132,8 @@ pub(super) fn ok(envelope: Bytes) -> Response {
 }
 
 /// HTTP 200 around an error.
-pub(super) fn failed(error: &AgentError, node: &NodeIdentity, job_uuid: Option<Uuid>) -> Response {
-    let mut response = response(StatusCode::OK, encode_failure(error, node), error.code().number());
+pub(super) fn failed(error: &AgentError, node: &NodeIdentity, options: NativeOptions, job_uuid: Option<Uuid>) -> Response {
+    let mut response = response(StatusCode::OK, encode_failure(error, node, options), error.code().number());
     if let Some(value) = job_uuid.and_then(|uuid| HeaderValue::from_str(&uuid.to_string()).ok()) {
         response.headers_mut().insert(JOB_HEADER, value);
     }
@@ -113,13 +141,13 @@ pub(super) fn failed(error: &AgentError, node: &NodeIdentity, job_uuid: Option<U
 }
 
 /// HTTP 404 around an error: the answer to an unknown route, and only to that.
-pub(super) fn unknown_route(error: &AgentError, node: &NodeIdentity) -> Response {
-    response(StatusCode::NOT_FOUND, encode_failure(error, node), error.code().number())
+pub(super) fn unknown_route(error: &AgentError, node: &NodeIdentity, options: NativeOptions) -> Response {
+    response(StatusCode::NOT_FOUND, encode_failure(error, node, options), error.code().number())
 }
 
-fn encode_failure(error: &AgentError, node: &NodeIdentity) -> Bytes {
+fn encode_failure(error: &AgentError, node: &NodeIdentity, options: NativeOptions) -> Bytes {
     // Strings and numbers only: encoding cannot fail, and if it did, an empty object still ends the request.
-    serde_json::to_vec(&Envelope::failure(error, node, None)).map_or_else(|_| Bytes::from_static(b"{}"), Bytes::from)
+    serde_json::to_vec(&Envelope::failure(error, node, options, None)).map_or_else(|_| Bytes::from_static(b"{}"), Bytes::from)
 }
 
 fn response(status: StatusCode, body: Bytes, number: u32) -> Response {
@@ -148,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_failure_has_both_languages_and_the_exact_stack_form() {
-        insta::assert_json_snapshot!(Envelope::failure(&error(), &node(), None), @r#"
+        insta::assert_json_snapshot!(Envelope::failure(&error(), &node(), NativeOptions::default(), None), @r#"
         {
           "status_code": 13002,
           "message": "Vm state not allowed: stopped",
@@ -165,8 +193,19 @@ mod tests {
     #[test]
     fn both_ways_to_write_a_success_give_the_same_text() {
         let data = json!({"vm": {"vm_name": "数据库"}});
-        let fast = Data::of(&data).unwrap().into_envelope();
-        assert_eq!(fast, serde_json::to_vec(&Envelope::success(data)).unwrap());
+        for has_message_en in [true, false] {
+            let options = NativeOptions { has_message_en };
+            let fast = Data::of(&data).unwrap().into_envelope(options);
+            assert_eq!(fast, serde_json::to_vec(&Envelope::success(data.clone(), options)).unwrap());
+        }
+    }
+
+    #[test]
+    fn the_second_english_message_is_dropped_where_it_is_not_wanted() {
+        let options = NativeOptions { has_message_en: false };
+        let failure = serde_json::to_value(Envelope::failure(&error(), &node(), options, None)).unwrap();
+        let keys: Vec<_> = failure.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["data", "message", "message_cn", "stack", "status_code"]);
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use envelope::NativeOptions;
 pub use openapi::{Offered, offered, openapi};
 pub use serve::NativeErrors;
 
@@ -40,11 +41,12 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// The native API over an engine.
-pub fn router(context: ApiContext) -> axum::Router {
+pub fn router(context: ApiContext, options: NativeOptions) -> axum::Router {
     let routes: Vec<_> = table::routes().into_iter().map(Arc::new).collect();
     let paths = routes.iter().map(|route| route.path).collect();
     let shared = Arc::new(Shared {
         context,
+        options,
         cache: cache::ListCache::default(),
         paths,
         streams: Arc::new(Semaphore::new(event_stream::STREAMS_MAX)),

@@ -1,5 +1,6 @@
 //! Keeps secrets out of answers, jobs, logs and the operation log.
 
+use hvnode_core::model::redact_url;
 use serde_json::{Map, Value};
 
 /// A field whose name holds one of these is a secret, wherever it stands, also where it is not a known field.
@@ -23,23 +24,28 @@ fn logged(name: &str, value: &Value) -> Value {
         _ if is_secret(name) => REDACTED.into(),
         Value::Object(object) => for_log(object),
         Value::Array(items) => items.iter().map(|item| logged(name, item)).collect(),
-        Value::String(text) => without_credentials(text).into(),
+        Value::String(text) => shown_text(name, text).into(),
         other => other.clone(),
     }
 }
 
 /// For an answer that echoes its request: secrets are left out.
 pub(super) fn for_echo(object: &Map<String, Value>) -> Map<String, Value> {
-    object.iter().filter(|(name, _)| !is_secret(name)).map(|(name, value)| (name.clone(), echoed(value))).collect()
+    object.iter().filter(|(name, _)| !is_secret(name)).map(|(name, value)| (name.clone(), echoed(name, value))).collect()
 }
 
-fn echoed(value: &Value) -> Value {
+fn echoed(name: &str, value: &Value) -> Value {
     match value {
         Value::Object(object) => Value::Object(for_echo(object)),
-        Value::Array(items) => items.iter().map(echoed).collect(),
-        Value::String(text) => without_credentials(text).into(),
+        Value::Array(items) => items.iter().map(|item| echoed(name, item)).collect(),
+        Value::String(text) => shown_text(name, text).into(),
         other => other.clone(),
     }
+}
+
+/// What is declared as a URL also loses its query, which may be a signature; any other text only what can be nothing but credentials.
+fn shown_text(name: &str, text: &str) -> String {
+    if name.to_ascii_lowercase().ends_with("url") { redact_url(text) } else { without_credentials(text) }
 }
 
 /// A URL without the `user:password@` before its host.
@@ -61,7 +67,7 @@ mod tests {
     fn object() -> Map<String, Value> {
         json!({
             "user_name": "a", "password": "p1", "Passwd": "p2", "list": [{"user_data": "p3", "ssh_key": "public"}],
-            "metadata": {"db_password": "p4"}, "url": "https://me:p5@host/x?y=@z", "api_token": ["p6"],
+            "metadata": {"db_password": "p4"}, "url": "https://me:p5@host/x?y=p7", "description": "see https://p8:p9@host/x?y=@z", "api_token": ["p6"],
         })
         .as_object()
         .unwrap()
@@ -75,7 +81,7 @@ mod tests {
             value,
             json!({
                 "user_name": "a", "password": "***", "Passwd": "***", "list": [{"user_data": "***", "ssh_key": "public"}],
-                "metadata": {"db_password": "***"}, "url": "https://host/x?y=@z", "api_token": "***",
+                "metadata": {"db_password": "***"}, "url": "https://host/x", "description": "see https://host/x?y=@z", "api_token": "***",
             })
         );
     }
@@ -83,7 +89,7 @@ mod tests {
     #[test]
     fn an_echo_leaves_secrets_out() {
         let text = Value::Object(for_echo(&object())).to_string();
-        assert!(text.contains("public") && !text.contains("password") && !(1..=6).any(|n| text.contains(&format!("p{n}"))), "{text}");
+        assert!(text.contains("public") && !text.contains("password") && !(1..=9).any(|n| text.contains(&format!("p{n}"))), "{text}");
     }
 
     proptest! {

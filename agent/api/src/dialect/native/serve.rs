@@ -2,7 +2,7 @@
 
 use super::cache::ListCache;
 use super::call::{Call, DIALECT, Failure};
-use super::envelope::{self, Data};
+use super::envelope::{self, Data, NativeOptions};
 use super::route::{Method, Offer, Route};
 use super::{audit, decode, event_stream, input};
 use crate::body::{drain, read_body};
@@ -26,6 +26,7 @@ type Answer<T> = std::result::Result<T, Failure>;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) context: ApiContext,
+    pub(super) options: NativeOptions,
     pub(super) cache: ListCache,
     /// Every path, to find the one that a wrong one most likely means.
     pub(super) paths: Vec<&'static str>,
@@ -46,7 +47,7 @@ pub(super) async fn serve(shared: Arc<Shared>, route: Arc<Route>, request: Reque
         Err(failure) => {
             // Ends at once where the body was read; else the client would not see the answer before it has sent all.
             drain(&mut body).await;
-            envelope::failed(&failure.error, &shared.context.node, failure.job_uuid)
+            envelope::failed(&failure.error, &shared.context.node, shared.options, failure.job_uuid)
         }
     }
 }
@@ -57,15 +58,15 @@ pub(super) async fn unknown_route(shared: Arc<Shared>, request: Request) -> Resp
     drain(&mut body).await;
     let path = decode::shown(parts.uri.path());
     let error = match decode::closest(parts.uri.path(), shared.paths.iter().copied()) {
-        Some(close) => fail!(NotSupported, "there is no route {path}, did you mean {close}?"; "没有路由 {path}，是否为 {close}?"),
+        Some(close) => fail!(NotSupported, "there is no route {path}, did you mean {close}?"; "没有路由 {path}，是否为 {close}？"),
         None => fail!(NotSupported, "there is no route {path}"; "没有路由 {path}"),
     };
-    envelope::unknown_route(&error, &shared.context.node)
+    envelope::unknown_route(&error, &shared.context.node, shared.options)
 }
 
 async fn answer(shared: &Shared, route: &Route, parts: &Parts, body: &mut Body) -> Answer<Bytes> {
     check_method(route, &parts.method)?;
-    let call = open_call(&shared.context, route, parts).map_err(at!())?;
+    let call = open_call(shared, route, parts).map_err(at!())?;
     match route.method {
         Method::Get => read(shared, route, call, parts).await,
         Method::Post => write(route, call, parts, body).await,
@@ -74,7 +75,7 @@ async fn answer(shared: &Shared, route: &Route, parts: &Parts, body: &mut Body) 
 
 fn open_stream(shared: &Shared, route: &Route, parts: &Parts) -> Result<Response> {
     check_method(route, &parts.method)?;
-    let call = open_call(&shared.context, route, parts).map_err(at!())?;
+    let call = open_call(shared, route, parts).map_err(at!())?;
     let query = input::query_object(parts.uri.query()).map_err(at!())?;
     event_stream::open(call, &shared.streams, &parts.headers, &query).map_err(at!())
 }
@@ -91,14 +92,14 @@ fn check_method(route: &Route, method: &http::Method) -> Result<()> {
 async fn read(shared: &Shared, route: &Route, call: Call, parts: &Parts) -> Answer<Bytes> {
     if route.offer != Offer::CachedRead {
         let query = input::query_object(parts.uri.query()).map_err(at!())?;
-        return (route.handler)(call, query).await.map(Data::into_envelope);
+        return (route.handler)(call, query).await.map(|data| data.into_envelope(shared.options));
     }
     let (generation, query) = (call.snapshot().generation, parts.uri.query().unwrap_or(""));
     if let Some(answer) = shared.cache.get(generation, route.path, query) {
         return Ok(answer);
     }
     let object = input::query_object(Some(query)).map_err(at!())?;
-    let answer = (route.handler)(call, object).await?.into_envelope();
+    let answer = (route.handler)(call, object).await?.into_envelope(shared.options);
     shared.cache.put(generation, route.path, query, &answer);
     Ok(answer)
 }
@@ -112,7 +113,8 @@ async fn write(route: &Route, mut call: Call, parts: &Parts, body: &mut Body) ->
         Err(failure) if !failure.is_recorded => audit::record(&call, route.resource, &object, Some(&failure.error)).await,
         _ => {}
     }
-    result.map(Data::into_envelope)
+    let options = call.options;
+    result.map(|data| data.into_envelope(options))
 }
 
 /// `object` is filled as soon as the body is understood, so that a refusal can be logged with it.
@@ -142,12 +144,13 @@ fn check_role(route: &Route, caller: &Caller) -> Result<()> {
     Err(fail!(PermissionDenied, "a reader may not change anything, an operator may"; "只读用户不能做任何更改，需要操作员角色"))
 }
 
-fn open_call(context: &ApiContext, route: &Route, parts: &Parts) -> Result<Call> {
+fn open_call(shared: &Shared, route: &Route, parts: &Parts) -> Result<Call> {
+    let (context, options) = (&shared.context, shared.options);
     let unknown_peer = Peer { address: "unknown".to_owned(), trusted_user: None };
     let peer = parts.extensions.get::<Peer>().unwrap_or(&unknown_peer);
     let request_id = parts.extensions.get::<RequestId>().map_or_else(|| Uuid::new_v4().to_string(), |id| id.0.clone());
     if route.offer == Offer::LogIn {
-        return Ok(Call { context: context.clone(), caller: stranger(peer, request_id), token: None, path: route.path });
+        return Ok(Call { context: context.clone(), options, caller: stranger(peer, request_id), token: None, path: route.path });
     }
     let token = token(&parts.headers)?;
     let caller = match (&token, &peer.trusted_user) {
@@ -155,7 +158,7 @@ fn open_call(context: &ApiContext, route: &Route, parts: &Parts) -> Result<Call>
         (None, Some(user)) => context.accounts.trusted_caller(DIALECT, user, &request_id),
         (None, None) => return Err(fail!(TokenMissing)),
     };
-    Ok(Call { context: context.clone(), caller, token, path: route.path })
+    Ok(Call { context: context.clone(), options, caller, token, path: route.path })
 }
 
 /// Somebody who has not logged in yet.
@@ -186,18 +189,21 @@ fn token(headers: &HeaderMap) -> Result<Option<String>> {
 
 /// How the frame words what goes wrong outside the handlers.
 #[derive(Debug, Clone)]
-pub struct NativeErrors(Arc<NodeIdentity>);
+pub struct NativeErrors {
+    node: Arc<NodeIdentity>,
+    options: NativeOptions,
+}
 
 impl NativeErrors {
     /// Needs to know who answers, for the `stack` field.
-    pub fn new(node: Arc<NodeIdentity>) -> Self {
-        Self(node)
+    pub fn new(node: Arc<NodeIdentity>, options: NativeOptions) -> Self {
+        Self { node, options }
     }
 }
 
 impl FrameErrors for NativeErrors {
     fn respond(&self, error: &AgentError, _request_id: &str) -> Response {
-        envelope::failed(error, &self.0, None)
+        envelope::failed(error, &self.node, self.options, None)
     }
 }
 
@@ -219,7 +225,8 @@ mod tests {
     #[test]
     fn what_the_frame_reports_has_the_envelope_and_is_counted_by_its_number() {
         let node = NodeIdentity { ip_address: "192.0.2.1".into(), process_id: 1, program: "hvnoded".into() };
-        let response = NativeErrors::new(Arc::new(node)).respond(&fail!(TooManyRequests, "later"; "稍后"), "request-1");
+        let response =
+            NativeErrors::new(Arc::new(node), NativeOptions::default()).respond(&fail!(TooManyRequests, "later"; "稍后"), "request-1");
         assert_eq!(response.status(), http::StatusCode::OK);
         assert_eq!(response.extensions().get::<crate::context::ResultCode>().map(|code| code.0), Some(10012));
     }

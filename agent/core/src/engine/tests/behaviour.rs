@@ -109,6 +109,29 @@ async fn vms_created_at_the_same_time_get_different_addresses() {
 }
 
 #[tokio::test]
+async fn the_addresses_of_a_deleted_vm_are_free_at_once_also_where_its_guest_had_a_lease() {
+    let bench = bench().await;
+    let network = *bench.engine.snapshot().networks.keys().next().unwrap();
+    let (ip, mac) = ("192.168.122.77".parse().unwrap(), "52:54:00:77:77:77".parse().unwrap());
+    let image = bench.image().await;
+    let with = |vm_name: &str, mac_address| {
+        let nics = Some(vec![NicInput { network_uuid: network, ip_address: Some(ip), mac_address }]);
+        ChangeInput::CreateVm(Box::new(CreateVmInput { root: RootSource::Image(image), nics, ..create_input(vm_name) }))
+    };
+    for _ in 0..2 {
+        let job = bench.run(with("again", Some(mac))).await.unwrap();
+        assert_eq!(job.status, JobStatus::Succeeded, "{job:?}");
+        observer::read_networks(&bench.engine.inner).await.unwrap();
+        assert_eq!(code(bench.run(with("rival", None)).await), ErrorCode::AddressInvalid);
+        bench.run(delete(job.resource.uuid)).await.unwrap();
+        bench.engine.inner.world.update(|snapshot| {
+            snapshot.leased_addresses.insert(mac, ip);
+        });
+    }
+    assert_eq!(code(bench.run(with("other", None)).await), ErrorCode::AddressInvalid, "the lease is another interface's");
+}
+
+#[tokio::test]
 async fn whatever_call_of_a_create_fails_nothing_is_left_of_it() {
     for method in ["ensure_reservation", "ensure_volume", "ensure_file", "ensure_defined", "ensure_started"] {
         for is_after in [false, true] {
@@ -312,6 +335,37 @@ async fn data_disks_outlive_a_vm_unless_they_are_to_go_with_it() {
 }
 
 #[tokio::test]
+async fn a_root_disk_that_was_given_to_a_vm_outlives_it_like_a_data_disk() {
+    let bench = bench().await;
+    let vm = bench.vm("web").await;
+    let keep = |vm_uuid| ChangeInput::DeleteVm(DeleteVmInput { vm_uuid, is_forced: true, is_deleting_volumes: false, keep_days: None });
+    bench.run(keep(vm)).await.unwrap();
+    let disk = *bench.engine.snapshot().volumes.keys().next().unwrap();
+    for vm_name in ["first", "second"] {
+        let input = CreateVmInput { root: RootSource::Volume(disk), volumes: Vec::new(), ..create_input(vm_name) };
+        let job = bench.run(ChangeInput::CreateVm(Box::new(input))).await.unwrap();
+        assert_eq!(job.status, JobStatus::Succeeded, "{job:?}");
+        assert!(bench.engine.snapshot().volumes[&disk].is_root);
+        bench.run(keep(job.resource.uuid)).await.unwrap();
+        let volume = bench.engine.snapshot().volumes[&disk].clone();
+        assert_eq!((volume.status, volume.is_root), (VolumeStatus::Available, false));
+    }
+    let given = CreateVmInput { root: RootSource::Volume(disk), volumes: Vec::new(), ..create_input("third") };
+    let job = bench.run(ChangeInput::CreateVm(Box::new(given))).await.unwrap();
+    bench.run(delete(job.resource.uuid)).await.unwrap();
+    bench.assert_no_vm_is_left();
+}
+
+#[tokio::test]
+async fn a_refusal_because_of_the_state_says_which_one_is_needed() {
+    let bench = bench().await;
+    let vm = bench.vm("web").await;
+    let error = bench.engine.submit(request(ChangeInput::StartVm(VmOnlyInput { vm_uuid: vm }))).await.unwrap_err();
+    assert_eq!(error.message(), "Vm state not allowed: running; start_vm needs stopped or suspended or crashed");
+    assert_eq!(error.message_cn(), "虚拟机状态不允许: 运行中；start_vm 要求已停止或已挂起或已崩溃");
+}
+
+#[tokio::test]
 async fn a_locked_vm_refuses_stop_and_delete_until_it_is_unlocked() {
     let bench = bench().await;
     let vm = bench.vm("safe").await;
@@ -346,6 +400,7 @@ async fn every_request_stands_in_the_operation_log_the_refused_ones_too() {
     let codes: Vec<_> = rows.iter().map(|o| o.error.as_ref().map(|e| e.code)).collect();
     assert_eq!(codes, [None, None, Some(ErrorCode::VmNotExist), Some(ErrorCode::PermissionDenied)]);
     assert!(rows.iter().all(|o| o.finish_time.is_some()));
+    assert_eq!(rows[3].resource_name, "logged", "a refused request that names no name is logged with the stored one");
 }
 
 #[tokio::test]

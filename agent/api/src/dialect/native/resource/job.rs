@@ -2,7 +2,7 @@
 
 use super::super::call::Call;
 use super::super::check;
-use super::super::envelope::{Data, stack};
+use super::super::envelope::{Data, SUCCESS, SUCCESS_CN, stack};
 use super::super::listing::{ListData, ListOptions};
 use super::kind_word;
 use crate::context::NodeIdentity;
@@ -38,9 +38,12 @@ pub(in super::super) struct JobView<'a> {
     progress: u8,
     /// 0 unless it failed or was canceled.
     status_code: u32,
+    /// Null until it has ended.
     message: Option<String>,
+    /// Null until it has ended.
     message_cn: Option<String>,
     stack: Option<Vec<String>>,
+    /// What it gave, for jobs that give something.
     result: Option<&'a Value>,
     user_name: &'a str,
     request_uuid: Option<Uuid>,
@@ -67,8 +70,8 @@ impl<'a> JobView<'a> {
             status: job.status.word(),
             progress: job.progress_percent,
             status_code: number,
-            message: error.as_ref().map(AgentError::message),
-            message_cn: error.as_ref().map(AgentError::message_cn),
+            message: end_message(error.as_ref(), job.status == JobStatus::Succeeded, AgentError::message, SUCCESS),
+            message_cn: end_message(error.as_ref(), job.status == JobStatus::Succeeded, AgentError::message_cn, SUCCESS_CN),
             stack: error.map(|error| stack(error.places(), number, node)),
             result: job.result.as_ref(),
             user_name: &job.caller.user_name,
@@ -79,6 +82,16 @@ impl<'a> JobView<'a> {
             finish_time: job.finish_time.map(Timestamp::seconds),
         }
     }
+}
+
+/// How something ended, in one language; `None` where it has not.
+pub(super) fn end_message(
+    error: Option<&AgentError>,
+    is_success: bool,
+    message: impl FnOnce(&AgentError) -> String,
+    success: &str,
+) -> Option<String> {
+    error.map(message).or_else(|| is_success.then(|| success.to_owned()))
 }
 
 /// Which jobs.

@@ -71,7 +71,7 @@ impl<'a> NetworkView<'a> {
             dhcp_enabled: dhcp.is_some(),
             mtu: network.mtu,
             address_count: dhcp.map_or(0, address_count),
-            used_address_count: dhcp.map_or(0, |subnet| used_address_count(snapshot, subnet)),
+            used_address_count: dhcp.map_or(0, |subnet| used_address_count(snapshot, network.network_uuid, subnet)),
             create_time: None,
             update_time: None,
         }
@@ -96,10 +96,14 @@ fn address_count(subnet: &Ipv4Subnet) -> u64 {
     subnet.dhcp_ranges.iter().map(size).sum()
 }
 
-fn used_address_count(snapshot: &Snapshot, subnet: &Ipv4Subnet) -> u64 {
+/// Addresses of our NICs count from the moment they are promised, others from when they are seen.
+fn used_address_count(snapshot: &Snapshot, network_uuid: Uuid, subnet: &Ipv4Subnet) -> u64 {
     let is_handed_out = |address: &&Ipv4Addr| subnet.dhcp_ranges.iter().any(|(first, last)| (first..=last).contains(address));
     let reserved = subnet.reservations.iter().map(|reservation| &reservation.ip_address);
-    let used: BTreeSet<_> = reserved.chain(snapshot.leased_addresses.values()).filter(is_handed_out).collect();
+    let records = snapshot.vms.values().filter_map(|vm| vm.record.as_ref());
+    let nics = records.flat_map(|record| &record.nics).filter(|nic| nic.network_uuid == network_uuid);
+    let promised = nics.filter_map(|nic| nic.ip_address.as_ref());
+    let used: BTreeSet<_> = reserved.chain(promised).chain(snapshot.leased_addresses.values()).filter(is_handed_out).collect();
     used.len() as u64
 }
 

@@ -2,8 +2,9 @@
 
 use super::super::call::Call;
 use super::super::check::{self, TimeInput};
-use super::super::envelope::Data;
+use super::super::envelope::{Data, SUCCESS, SUCCESS_CN};
 use super::super::listing::{ListData, ListOptions};
+use super::job::end_message;
 use super::{kind_of_word, kind_word};
 use hvnode_core::model::{NAME_LENGTH_MAX, Operation, Timestamp};
 use hvnode_core::port::OperationFilter;
@@ -39,7 +40,9 @@ pub(in super::super) struct OperationView<'a> {
     status: &'static str,
     /// 0 unless it failed.
     status_code: u32,
+    /// Null until it has ended.
     message: Option<String>,
+    /// Null until it has ended.
     message_cn: Option<String>,
     job_uuid: Option<Uuid>,
     /// Unix seconds.
@@ -71,8 +74,8 @@ impl<'a> OperationView<'a> {
             request_id: &operation.caller.request_id,
             status,
             status_code: error.as_ref().map_or(0, |error| error.code().number()),
-            message: error.as_ref().map(AgentError::message),
-            message_cn: error.as_ref().map(AgentError::message_cn),
+            message: end_message(error.as_ref(), operation.finish_time.is_some(), AgentError::message, SUCCESS),
+            message_cn: end_message(error.as_ref(), operation.finish_time.is_some(), AgentError::message_cn, SUCCESS_CN),
             job_uuid: operation.job_uuid,
             create_time: operation.create_time.seconds(),
             finish_time: operation.finish_time.map(Timestamp::seconds),

@@ -91,7 +91,7 @@ pub(in super::super) async fn log_in(call: Call, request: LogIn) -> Result<Data>
         return Err(fail!(ParameterInvalid, "user_name must not be empty"; "user_name 不能为空"));
     }
     check::short("user_name", &request.user_name, NAME_LENGTH_MAX)?;
-    check::secret("password", &request.password, PASSWORD_BYTES_MAX)?;
+    check::secret("password", &request.password, PASSWORD_BYTES_MAX, false)?;
     let accounts = &call.context.accounts;
     let address = &call.caller.client_address;
     let issued = accounts.log_in(DIALECT, address, &request.user_name, &request.password).await.map_err(at!())?;

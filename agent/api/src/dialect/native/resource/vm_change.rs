@@ -63,7 +63,7 @@ pub(in super::super) struct StopVm {
     #[schema(default = false)]
     force: Option<bool>,
     /// How long the guest may take before it is switched off without asking.
-    #[schema(minimum = 0, maximum = 3600)]
+    #[schema(minimum = 1, maximum = 3600)]
     timeout_seconds: Option<u32>,
 }
 
@@ -73,7 +73,7 @@ impl ChangeBody for StopVm {
 
     fn into_change(self) -> Result<ChangeInput> {
         if let Some(seconds) = self.timeout_seconds {
-            check::within("timeout_seconds", u64::from(seconds), 0, STOP_SECONDS_MAX)?;
+            check::within("timeout_seconds", u64::from(seconds), 1, STOP_SECONDS_MAX)?;
         }
         Ok(ChangeInput::StopVm(StopVmInput {
             vm_uuid: check::uuid("vm_uuid", &self.vm_uuid)?,
@@ -116,7 +116,7 @@ pub(in super::super) struct DeleteVm {
     /// For the operation log only.
     #[serde(rename = "vm_name")]
     _vm_name: Option<String>,
-    /// Also where it runs: it is switched off first.
+    /// Switch it off at once. Without it, the guest of a VM that runs is asked to shut down and given a few seconds.
     #[schema(default = false)]
     force: Option<bool>,
     /// Remove its data disks too; otherwise they become available.

@@ -21,7 +21,7 @@ const USDS_MAX: usize = 32;
 /// Longest kernel command line that kernels take.
 const COMMAND_LINE_MAX: usize = 2047;
 /// Longest password in bytes.
-const PASSWORD_BYTES_MAX: usize = 256;
+const PASSWORD_BYTES_MAX: usize = 128;
 /// Longest text of public keys in bytes.
 const SSH_KEY_BYTES_MAX: usize = 16 << 10;
 /// Longest cloud-init user data in bytes.
@@ -131,14 +131,14 @@ pub(in super::super) struct CreateVm {
     /// Data disks in order.
     #[schema(max_items = 32)]
     usds: Option<Vec<UsdInput>>,
-    /// For the image's default account, through cloud-init. Never shown or stored.
-    #[schema(write_only, max_length = 256)]
+    /// For the image's default account, through cloud-init; one line. Never shown or stored.
+    #[schema(write_only, min_length = 1, max_length = 128)]
     password: Option<String>,
-    /// Public key for the image's default account, through cloud-init.
-    #[schema(max_length = 16384)]
+    /// Public key for the image's default account, through cloud-init: one line, as in `id_ed25519.pub`.
+    #[schema(min_length = 1, max_length = 16384)]
     ssh_key: Option<String>,
-    /// Given to cloud-init as it is. Never shown or stored.
-    #[schema(write_only, max_length = 65536)]
+    /// Given to cloud-init as it is, in place of `password` and `ssh_key`. Never shown or stored.
+    #[schema(write_only, min_length = 1, max_length = 65536)]
     user_data: Option<String>,
     /// The image's wish or bios if absent.
     boot_type: Option<BootType>,
@@ -254,18 +254,28 @@ impl CreateVm {
     }
 
     fn take_seed(&mut self) -> Result<GuestSeed> {
-        let seed = GuestSeed { password: self.password.take(), ssh_key: self.ssh_key.take(), user_data: self.user_data.take() };
-        for (field, text, bytes_max) in [
-            ("password", &seed.password, PASSWORD_BYTES_MAX),
-            ("ssh_key", &seed.ssh_key, SSH_KEY_BYTES_MAX),
-            ("user_data", &seed.user_data, USER_DATA_BYTES_MAX),
+        let seed = GuestSeed {
+            password: self.password.take(),
+            ssh_key: self.ssh_key.take().map(without_line_end),
+            user_data: self.user_data.take(),
+        };
+        for (field, text, bytes_max, is_line) in [
+            ("password", &seed.password, PASSWORD_BYTES_MAX, true),
+            ("ssh_key", &seed.ssh_key, SSH_KEY_BYTES_MAX, true),
+            ("user_data", &seed.user_data, USER_DATA_BYTES_MAX, false),
         ] {
             if let Some(text) = text {
-                check::secret(field, text, bytes_max)?;
+                check::secret(field, text, bytes_max, is_line)?;
             }
         }
         Ok(seed)
     }
+}
+
+/// A key as a `.pub` file holds it ends its line.
+fn without_line_end(mut text: String) -> String {
+    text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    text
 }
 
 impl InterfaceInput {
@@ -312,6 +322,19 @@ mod tests {
         assert_eq!((input.nics, input.firmware, input.architecture, input.root_storage_bytes), (None, None, None, None));
         assert!(input.is_started && !input.auto_start && input.seed.is_empty() && input.volumes.is_empty());
         assert_eq!(input.root, RootSource::Image(image));
+    }
+
+    #[test]
+    fn a_key_may_end_its_line_as_in_its_file_and_has_no_second_one() {
+        let body = |key: &str| {
+            let root = Uuid::from_u128(1);
+            json!({"vm_name": "a", "cpu_cores": 1, "memory_size": 1024, "root_usd_uuid": root, "ssh_key": key})
+        };
+        let seed = convert(&body("ssh-ed25519 AAAA me@here\n")).unwrap().seed;
+        assert_eq!(seed.ssh_key.as_deref(), Some("ssh-ed25519 AAAA me@here"));
+        for key in ["a\nb", "\n", ""] {
+            assert_eq!(convert(&body(key)).unwrap_err().code().number(), 10003, "{key:?}");
+        }
     }
 
     #[test]

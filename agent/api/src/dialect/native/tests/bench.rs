@@ -1,6 +1,6 @@
 //! A node in memory, and a client of its native API.
 
-use super::super::router;
+use super::super::{NativeOptions, router};
 use crate::accounts::{Accounts, AccountsConfig};
 use crate::context::{ApiContext, NodeIdentity, Peer, RequestId};
 use axum::Router;
@@ -103,7 +103,7 @@ impl Bench {
             node: Arc::new(NodeIdentity { ip_address: "192.0.2.1".into(), process_id: 42, program: "hvnoded".into() }),
             body_bytes_max: BODY_BYTES_MAX,
         };
-        Self { node, engine, accounts, images, faults, router: router(context) }
+        Self { node, engine, accounts, images, faults, router: router(context, NativeOptions::default()) }
     }
 
     pub(super) async fn send(&self, mut request: Request<Body>) -> Answer {
