@@ -268,7 +268,13 @@ pub fn legal_states(verb: VerbKind) -> impl Iterator<Item = VmStatus> {
     let is_settled = |status: &VmStatus| {
         matches!(
             status,
-            VmStatus::Stopped | VmStatus::Running | VmStatus::Paused | VmStatus::Suspended | VmStatus::Crashed | VmStatus::Error
+            VmStatus::Stopped
+                | VmStatus::Deleted
+                | VmStatus::Running
+                | VmStatus::Paused
+                | VmStatus::Suspended
+                | VmStatus::Crashed
+                | VmStatus::Error
         )
     };
     VmStatus::ALL.into_iter().filter(is_settled).filter(move |status| verdict(verb, *status) == Verdict::Allowed)
@@ -308,10 +314,12 @@ mod tests {
 
     #[test]
     fn every_verb_on_vms_can_name_a_state_it_is_legal_in() {
-        for verb in
-            VerbKind::ALL.into_iter().filter(|verb| verb.resource_type() == crate::model::ResourceType::Vm && *verb != VerbKind::CreateVm)
-        {
-            assert!(legal_states(verb).count() > 0, "{verb:?}");
+        // These two begin with a VM that is not ours, so the table of our states does not know them.
+        let is_outside = |verb: VerbKind| matches!(verb, VerbKind::CreateVm | VerbKind::AdoptVm);
+        for verb in VerbKind::ALL {
+            if verb.resource_type() == crate::model::ResourceType::Vm && !is_outside(verb) {
+                assert!(legal_states(verb).count() > 0, "{verb:?}");
+            }
         }
     }
 
