@@ -22,7 +22,7 @@ test: ## everything that continuous integration runs
 	@tests/run-all
 
 crash: ## the crash campaign: make crash ROUNDS=50 [SEED=n]
-	@tests/crash "$(or $(ROUNDS),50)" "$(or $(SEED),1)"
+	@tests/crash "$(or $(ROUNDS),50)" "$(or $(SEED),7)"
 
 test-systemd: ## the service on a real systemd with a real libvirt, in a container of its own: minutes
 	@tests/systemd-container

@@ -64,6 +64,20 @@ impl Outside {
         outside
     }
 
+    /// Folders of sockets without a domain that is on; of several for one domain the one of its last start is its own.
+    pub(super) fn sockets_of_no_domain(&self) -> Vec<String> {
+        let number_and_name = |folder: &str| folder.split_once('-').map(|(number, name)| (number.parse::<u64>().unwrap(), name.to_owned()));
+        let on = self.domains.iter().filter(|(uuid, _)| self.qemus.contains_key(uuid)).map(|(_, domain)| domain.part("<name>", "</name>"));
+        let own: Vec<String> = on
+            .filter_map(|name| {
+                let folders = self.sockets.iter().filter_map(|folder| number_and_name(folder));
+                let last = folders.filter(|(_, of)| of == name).max()?;
+                Some(format!("{}-{}", last.0, last.1))
+            })
+            .collect();
+        self.sockets.iter().filter(|folder| !own.contains(folder)).cloned().collect()
+    }
+
     fn take(&mut self, name: &str, argument: &str, body: &str) {
         let uuid = || argument.parse::<Uuid>().unwrap();
         let lines = || body.lines().map(str::trim).filter(|line| !line.is_empty());
