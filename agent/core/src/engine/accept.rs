@@ -15,10 +15,7 @@ use uuid::Uuid;
 
 /// Would the change be accepted now? Every reason against it; nothing changes and nothing is logged.
 pub(super) fn assess(inner: &Inner, caller: &Caller, change: &ChangeInput) -> (Vec<AgentError>, Option<Change>) {
-    let mut errors = Vec::new();
-    if caller.role < Role::Operator {
-        errors.push(role_error());
-    }
+    let mut errors: Vec<AgentError> = check_role(caller).err().into_iter().collect();
     let snapshot = inner.world.load();
     if let Some(target) = target_of(change) {
         let decision = inner.lanes.lock().decide(target, ChangeTraits::of(change));
@@ -30,8 +27,12 @@ pub(super) fn assess(inner: &Inner, caller: &Caller, change: &ChangeInput) -> (V
     (errors, planned.map(|planned| planned.change))
 }
 
-fn role_error() -> AgentError {
-    fail!(PermissionDenied, "changes need the role operator or admin"; "变更操作需要 operator 或 admin 角色")
+/// Refuses callers that may only read.
+pub(super) fn check_role(caller: &Caller) -> Result<()> {
+    if caller.role >= Role::Operator {
+        return Ok(());
+    }
+    Err(fail!(PermissionDenied, "changes need the role operator or admin"; "变更操作需要 operator 或 admin 角色"))
 }
 
 /// What was taken in memory for a job that is not committed yet.
@@ -60,9 +61,7 @@ pub(super) async fn submit(inner: Arc<Inner>, request: ChangeRequest) -> Result<
 }
 
 async fn accept(inner: &Arc<Inner>, request: &ChangeRequest) -> Result<Accepted> {
-    if request.caller.role < Role::Operator {
-        return Err(role_error());
-    }
+    check_role(&request.caller)?;
     if inner.is_stopping() {
         return Err(fail!(ResourceBusy, "the daemon is shutting down, try again"; "守护进程正在停止，请重试"));
     }

@@ -1,7 +1,7 @@
 //! The engine's face: what dialects call.
 
 use super::{Engine, accept};
-use crate::model::{Caller, Event, Job, JobStatus, Operation, PowerState, Role, Snapshot};
+use crate::model::{Caller, Event, Job, JobStatus, Operation, PowerState, Snapshot};
 use crate::port::{ConnectionState, DisplayAddress, Durability, JobFilter, Listing, OperationFilter, Page, Write};
 use crate::verb::{Change, ChangeInput};
 use crate::{AgentError, Result, at, fail};
@@ -183,9 +183,7 @@ impl Engine {
     /// # Errors
     /// `PermissionDenied`, `JobNotExist`, `JobNotCancelable` (ended, or past the point).
     pub async fn cancel_job(&self, caller: &Caller, job_uuid: Uuid) -> Result<Arc<Job>> {
-        if caller.role < Role::Operator {
-            return Err(fail!(PermissionDenied, "changes need the role operator or admin"; "变更操作需要 operator 或 admin 角色"));
-        }
+        accept::check_role(caller)?;
         let job = self.job(job_uuid).await?;
         if job.status.is_ended() {
             return Err(fail!(JobNotCancelable));

@@ -14,7 +14,7 @@
 use super::{Inner, policy};
 use crate::ErrorCode;
 use crate::model::{
-    ConnectionState, Event, EventKind, Image, ImageStatus, Job, Management, PoolSpace, ResourceKey, ResourceType, Timestamp, Vm, VmStatus,
+    ConnectionState, Event, EventKind, Image, ImageStatus, Job, PoolSpace, ResourceKey, ResourceType, Timestamp, Vm, VmStatus,
 };
 use crate::port::{Durability, Write};
 use parking_lot::Mutex;
@@ -181,9 +181,7 @@ impl Teller {
         }
         self.inner.events.poke();
     }
-}
 
-impl Teller {
     /// Is the last of these events in the store already?
     async fn is_stored(&self, writes: &[Write]) -> bool {
         let Some(Write::PutEvent(wanted)) = writes.last() else { return false };
@@ -241,16 +239,8 @@ pub(super) fn compare_vms(drafts: &mut Vec<Event>, before: Option<&Vm>, after: O
     if let (Some(old), Some(new)) = (old, new)
         && old != new
     {
-        let (old, new) = (management_word(old), management_word(new));
+        let (old, new) = (old.word(), new.word());
         drafts.push(attribute(vm_event(EventKind::VmManagement, vm.uuid(), vm.name(), old, new, vm.reason.word())));
-    }
-}
-
-fn management_word(management: Management) -> &'static str {
-    match management {
-        Management::Managed => "managed",
-        Management::Unmanaged => "unmanaged",
-        Management::Quarantined => "quarantined",
     }
 }
 

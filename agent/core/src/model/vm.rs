@@ -205,6 +205,17 @@ pub enum Management {
     Quarantined,
 }
 
+impl Management {
+    /// The word in APIs and events.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Managed => "managed",
+            Self::Unmanaged => "unmanaged",
+            Self::Quarantined => "quarantined",
+        }
+    }
+}
+
 /// How far the observed part of an answer can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,7 +1,7 @@
 //! Take over somebody else's VM, and give one up. Neither touches the guest, its disks or its addresses: only our metadata in its
 //! definition and our record come and go.
 
-use super::{AdoptVmInput, Outputs, PlanView, Planned, Step, StepContext, Verb, VmOnlyInput, check, domain_spec};
+use super::{AdoptVmInput, Outputs, PlanView, Planned, Step, StepContext, Verb, VmOnlyInput, check};
 use crate::model::{
     BootSource, DEFAULT_TENANT_UUID, NAME_LENGTH_MAX, Nic, ObservedVm, ResourceKey, ResourceType, Snapshot, Timestamp, VerbKind, VmOrigin,
     VmPhase, VmRecord, check_name,
@@ -123,7 +123,7 @@ impl Verb for AdoptVm {
     }
 
     async fn run(&self, _step: &'static str, context: &StepContext) -> Result<Value> {
-        context.hypervisor.update_description(&domain_spec(&self.record, &context.world.load())).await?;
+        context.describe(&self.record).await?;
         Ok(Value::Null)
     }
 
@@ -156,7 +156,7 @@ impl Verb for ReleaseVm {
     }
 
     async fn undo(&self, _step: &'static str, context: &StepContext) -> Result<()> {
-        context.hypervisor.update_description(&domain_spec(&self.record, &context.world.load())).await
+        context.describe(&self.record).await
     }
 
     fn succeed(&self, snapshot: &Snapshot, _outputs: &Outputs, _now: Timestamp) -> Vec<Write> {

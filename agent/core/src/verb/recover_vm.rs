@@ -1,6 +1,6 @@
 //! Take a VM out of the trash.
 
-use super::{Outputs, PlanView, Planned, Step, StepContext, Verb, VmOnlyInput, check, domain_spec};
+use super::{Outputs, PlanView, Planned, Step, StepContext, Verb, VmOnlyInput, check};
 use crate::Result;
 use crate::model::{ResourceKey, ResourceType, Snapshot, Timestamp, VerbKind, VmPhase, VmRecord};
 use crate::port::Write;
@@ -40,12 +40,12 @@ impl Verb for RecoverVm {
     }
 
     async fn run(&self, _step: &'static str, context: &StepContext) -> Result<Value> {
-        context.hypervisor.update_description(&domain_spec(&self.after, &context.world.load())).await?;
+        context.describe(&self.after).await?;
         Ok(Value::Null)
     }
 
     async fn undo(&self, _step: &'static str, context: &StepContext) -> Result<()> {
-        context.hypervisor.update_description(&domain_spec(&self.before, &context.world.load())).await
+        context.describe(&self.before).await
     }
 
     fn succeed(&self, _snapshot: &Snapshot, _outputs: &Outputs, _now: Timestamp) -> Vec<Write> {

@@ -1,6 +1,7 @@
 //! What a step is given and how heavy it is.
 
-use super::{GuestSeed, VerbSettings, World};
+use super::{GuestSeed, VerbSettings, World, domain_spec};
+use crate::model::VmRecord;
 use crate::port::{Hypervisor, ImageTransfer, TransferControl};
 use crate::{Result, fail};
 use serde_json::Value;
@@ -102,6 +103,14 @@ impl std::fmt::Debug for StepContext {
 }
 
 impl StepContext {
+    /// Writes title, autostart flag and our metadata of this record into its domain.
+    ///
+    /// # Errors
+    /// Those of `Hypervisor::update_description`.
+    pub(super) async fn describe(&self, record: &VmRecord) -> Result<()> {
+        self.hypervisor.update_description(&domain_spec(record, &self.world.load())).await
+    }
+
     /// Ends the step if somebody asked for the job to end.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Change what is said about a VM: name, description, flags, metadata. Its domain keeps its name.
 
-use super::{Outputs, PlanView, Planned, Step, StepContext, UpdateVmInput, Verb, check, domain_spec};
+use super::{Outputs, PlanView, Planned, Step, StepContext, UpdateVmInput, Verb, check};
 use crate::model::{ResourceKey, ResourceType, Snapshot, Timestamp, VerbKind, VmRecord};
 use crate::port::Write;
 use crate::{Result, fail};
@@ -65,12 +65,12 @@ impl Verb for UpdateVm {
     }
 
     async fn run(&self, _step: &'static str, context: &StepContext) -> Result<Value> {
-        context.hypervisor.update_description(&domain_spec(&self.after, &context.world.load())).await?;
+        context.describe(&self.after).await?;
         Ok(Value::Null)
     }
 
     async fn undo(&self, _step: &'static str, context: &StepContext) -> Result<()> {
-        context.hypervisor.update_description(&domain_spec(&self.before, &context.world.load())).await
+        context.describe(&self.before).await
     }
 
     fn succeed(&self, _snapshot: &Snapshot, _outputs: &Outputs, _now: Timestamp) -> Vec<Write> {

@@ -2,8 +2,8 @@
 
 use hvnode_core::engine::Snapshot;
 use hvnode_core::model::{
-    DEFAULT_TENANT_NAME, DEFAULT_TENANT_UUID, Firmware, Freshness, MacAddress, Management, Named, Network, Nic, ObservedDisk, ObservedNic,
-    Timestamp, Vm, Volume,
+    DEFAULT_TENANT_NAME, DEFAULT_TENANT_UUID, Firmware, Freshness, MacAddress, Named, Network, Nic, ObservedDisk, ObservedNic, Timestamp,
+    Vm, Volume,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -130,7 +130,7 @@ impl<'a> VmView<'a> {
             description: record.map_or("", |r| &r.description),
             status: vm.status.word(),
             status_reason: vm.reason.word(),
-            management: management_word(vm.management),
+            management: vm.management.word(),
             freshness: freshness_word(vm.freshness),
             observed_time: (vm.freshness != Freshness::Unavailable).then(|| vm.observed_time.seconds()),
             cpu_cores: record.map(|r| r.cpu_cores).or(observed.map(|o| o.cpu_cores)).unwrap_or(0),
@@ -264,14 +264,6 @@ pub(super) fn firmware_word(firmware: Firmware) -> &'static str {
     match firmware {
         Firmware::Bios => "bios",
         Firmware::Uefi => "uefi",
-    }
-}
-
-fn management_word(management: Management) -> &'static str {
-    match management {
-        Management::Managed => "managed",
-        Management::Unmanaged => "unmanaged",
-        Management::Quarantined => "quarantined",
     }
 }
 
