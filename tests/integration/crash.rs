@@ -19,7 +19,7 @@ use crate::support::client::Client;
 use crate::support::node::Node;
 use crate::support::{Answer, PATIENCE};
 use check::{Fault, Faults, check};
-use model::{Image, Model, Power, Specification};
+use model::{Image, Model, Specification};
 use random::Random;
 use request::{Fixed, Known, Request};
 use serde_json::{Value, json};
@@ -128,7 +128,7 @@ impl Campaign {
             let image = node.client.post("/v1/repository/image/create", body).await.ok()["image"].clone();
             let uuid: Uuid = image["image_uuid"].as_str().unwrap().parse().unwrap();
             let storage_bytes = image["storage_size"].as_u64().unwrap();
-            model.images.insert(uuid, Image { image_name: name.to_owned(), format, storage_bytes, is_halfway: false });
+            model.images.insert(uuid, Image { image_name: name.to_owned(), format, storage_bytes });
             uuid
         };
         let kernel = import("kernel", "halt.bin", "kernel").await;
@@ -167,8 +167,7 @@ impl Campaign {
         let mut faults = Faults::default();
         let (asked, retried) = (sent.len(), self.retry(sent, &mut faults).await);
         self.wait_for_jobs().await;
-        let applied = self.apply_jobs(&mut faults, victim).await;
-        self.finish_halves(&mut faults).await;
+        let applied = self.apply_jobs(&mut faults).await;
         if matches!(victim, Victim::Libvirtd | Victim::Both) {
             let outside = block_in_place(|| Outside::read(&self.node));
             self.left_by_libvirt.extend(outside.sockets_of_no_domain());
@@ -309,7 +308,7 @@ impl Campaign {
     }
 
     /// Applies the jobs of the round to the model in the order in which they were accepted. Gives how many there were.
-    async fn apply_jobs(&mut self, faults: &mut Faults, victim: Victim) -> usize {
+    async fn apply_jobs(&mut self, faults: &mut Faults) -> usize {
         let jobs = self.jobs_by_request(faults).await;
         let new = jobs.into_iter().map(|(key, job)| (uuid_of_job(&job), key, job)).filter(|(uuid, _, _)| !self.applied.contains(uuid));
         // Their uuids are version 7: sorted by them is sorted by acceptance.
@@ -326,7 +325,7 @@ impl Campaign {
             {
                 faults.lost(format!("job {job_uuid} was answered with success {told} and is {}", job["status"]));
             }
-            if !has_succeeded && !may_fail(&job, &sent.request, victim) {
+            if !has_succeeded && !may_fail(&job, &sent.request) {
                 faults.lost(format!("job {job_uuid} should not have failed: {} {job:#}", sent.request.body));
             }
             if let Err(text) = self.model.apply(&sent.request, has_succeeded, LARGE_BYTES) {
@@ -345,32 +344,6 @@ impl Campaign {
         count
     }
 
-    /// Removals that failed half way because libvirt died are asked for again: then they must succeed.
-    async fn finish_halves(&mut self, faults: &mut Faults) {
-        let mut random = Random::new(&[self.seed, self.round, u64::MAX]);
-        let vms = self.model.vms.iter().filter(|(_, vm)| vm.is_halfway).map(|(uuid, vm)| {
-            let path = if vm.is_trashed { "/v1/vm/expunge" } else { "/v1/vm/delete" };
-            (path, if vm.is_trashed { json!({"vm_uuid": uuid}) } else { json!({"vm_uuid": uuid, "force": true, "delete_usd": true}) })
-        });
-        let images = self.model.images.iter().filter(|(_, image)| image.is_halfway);
-        let images = images.map(|(uuid, _)| ("/v1/repository/image/delete", json!({"image_uuid": uuid})));
-        for (path, mut body) in vms.chain(images).collect::<Vec<_>>() {
-            let request_uuid = random.uuid();
-            body["request_uuid"] = json!(request_uuid);
-            let request = Request { path, body, request_uuid };
-            let outcome = send(&self.node.client, &request).await;
-            match outcome {
-                Outcome::Accepted(job, Some(true)) => {
-                    self.model.apply(&request, true, LARGE_BYTES).unwrap_or_else(|text| faults.lost(text));
-                    self.applied.insert(job);
-                    self.jobs += 1;
-                }
-                ref other => faults.lost(format!("{path} {} after a removal that failed half way: {other:?}", request.body)),
-            }
-            self.sent.insert(request_uuid, Sent { request, outcome });
-        }
-    }
-
     /// Compares everything. What the node sees of libvirt follows by events, so it has a moment.
     async fn compare(&mut self, faults: &mut Faults) -> Told {
         let deadline = std::time::Instant::now() + Duration::from_secs(10);
@@ -387,17 +360,10 @@ impl Campaign {
         }
     }
 
-    /// Takes over what the model cannot know: the node's choices, and where a change ended that failed half way.
+    /// Takes over what the model cannot know: the node's choices.
     fn learn(&mut self, outside: &Outside, told: &Told) {
         for (uuid, vm) in &mut self.model.vms {
             vm.qemu = outside.qemus.get(uuid).copied();
-            if vm.power == Power::Any {
-                vm.power = match outside.domains.get(uuid).map(|domain| domain.state.as_str()) {
-                    Some("running") => Power::On,
-                    Some("paused") => Power::Paused,
-                    _ => Power::Off,
-                };
-            }
         }
         for (name, disk) in &mut self.model.disks {
             disk.uuid = told.disks.get(name).and_then(|view| view["usd_uuid"].as_str()?.parse().ok());
@@ -505,13 +471,12 @@ fn uuid_of_job(job: &Value) -> Uuid {
     job["job_uuid"].as_str().unwrap().parse().unwrap()
 }
 
-/// May this job have failed in such a round?
-fn may_fail(job: &Value, request: &Request, victim: Victim) -> bool {
+/// May this job have failed? Not because something died: the daemon takes its jobs up again, and jobs wait for libvirt.
+fn may_fail(job: &Value, request: &Request) -> bool {
     let is_canceled = job["status"] == "canceled";
     // What cloud-init is told is kept in memory only, so such a create is undone.
     let is_undone = request.body["password"].is_string() && job["after_restart"] == true && job["status_code"] == 13003;
-    let lost_libvirt = matches!(victim, Victim::Libvirtd | Victim::Both) && job["status_code"] == 10007;
-    is_canceled || is_undone || lost_libvirt
+    is_canceled || is_undone
 }
 
 /// Asks for one random change after the other, until there is no answer any more.

@@ -1,41 +1,7 @@
 //! The event stream, the trash, adoption and a lost store, with real guests.
 
-use crate::support::{Node, PATIENCE, wait_for};
-use serde_json::{Value, json};
-use std::time::Instant;
-
-/// A reader of events that remembers where it is.
-#[derive(Default)]
-struct Reader {
-    cursor: u64,
-    events: Vec<Value>,
-}
-
-impl Reader {
-    /// Reads until `is_enough` of all events so far.
-    async fn read_until(&mut self, node: &Node, what: &str, is_enough: impl Fn(&[Value]) -> bool) {
-        let start = Instant::now();
-        while !is_enough(&self.events) {
-            assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
-            let path = format!("/v1/event/list?cursor={}&limit=3&wait_seconds=1", self.cursor);
-            let page = node.client.get(&path).await.ok();
-            assert_eq!(page["has_gap"], false, "{page:#}");
-            self.cursor = page["next_cursor"].as_u64().unwrap();
-            self.events.extend(page["list"].as_array().unwrap().iter().cloned());
-        }
-    }
-
-    /// What the VM was told to be, one after the other.
-    fn told(&self, vm_uuid: &str) -> Vec<(String, String)> {
-        let of_vm = |event: &&Value| event["kind"] == "vm_status" && event["resource_uuid"] == vm_uuid;
-        let word = |value: &Value| value.as_str().unwrap().to_owned();
-        self.events.iter().filter(of_vm).map(|event| (word(&event["old"]), word(&event["new"]))).collect()
-    }
-}
-
-fn is_told<'a>(vm_uuid: &'a str, status: &'a str) -> impl Fn(&[Value]) -> bool + 'a {
-    move |events| events.iter().any(|event| event["kind"] == "vm_status" && event["resource_uuid"] == vm_uuid && event["new"] == status)
-}
+use crate::support::{Node, PATIENCE, Reader, is_told, wait_for};
+use serde_json::json;
 
 #[tokio::test]
 async fn a_reader_that_comes_back_after_a_kill_of_the_daemon_sees_every_change_once_and_in_order() {
@@ -50,13 +16,8 @@ async fn a_reader_that_comes_back_after_a_kill_of_the_daemon_sees_every_change_o
     node.client.post("/v1/vm/delete", json!({"vm_uuid": dies, "force": true})).await.ok();
     reader.read_until(&node, "the end", is_told(&dies, "")).await;
 
-    let cursors: Vec<u64> = reader.events.iter().map(|event| event["cursor"].as_u64().unwrap()).collect();
-    assert!(cursors.windows(2).all(|pair| pair[0] < pair[1]), "{cursors:?}");
-    for vm in [&steady, &dies] {
-        let told = reader.told(vm);
-        assert!(told.windows(2).all(|pair| pair[0].1 == pair[1].0), "each begins where the last one ended: {told:?}");
-    }
-    let ends = |vm: &str| reader.told(vm).into_iter().map(|(_, new)| new).collect::<Vec<_>>();
+    reader.assert_once_and_in_order(&[&steady, &dies]);
+    let ends = |vm: &str| reader.told(vm).into_iter().map(|(status, _)| status).collect::<Vec<_>>();
     assert_eq!(ends(&steady), ["creating", "running"]);
     assert_eq!(ends(&dies), ["creating", "running", "crashed", "deleting", ""]);
 }

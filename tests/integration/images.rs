@@ -1,13 +1,10 @@
 //! Images on a real node: where they may come from, what becomes of a transfer that breaks, is cut off or canceled, and what boots from them.
 
-use crate::support::host::{Host, repository};
+use crate::support::host::Host;
 use crate::support::node::light_vm;
 use crate::support::{Answer, Node, PATIENCE, wait_for};
-use nix::sched::{CloneFlags, setns};
 use serde_json::{Value, json};
-use std::fs::File;
 use std::net::SocketAddr;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -57,15 +54,8 @@ impl ImageServer {
 
 const SECRET: &str = "do-not-show-me";
 
-/// A socket belongs to the network namespace of the thread that made it, wherever it is used afterwards.
 fn listener_inside(host: &Host) -> std::net::TcpListener {
-    let pid = Command::new(repository().join("tests/privatehost")).args(["pid", &host.name]).output().unwrap();
-    let network = format!("/proc/{}/ns/net", String::from_utf8(pid.stdout).unwrap().trim());
-    let bind = move || {
-        setns(File::open(network).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
-        std::net::TcpListener::bind("127.0.0.1:0").unwrap()
-    };
-    let listener = std::thread::spawn(bind).join().unwrap();
+    let listener = host.in_network(|| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
     listener.set_nonblocking(true).unwrap();
     listener
 }

@@ -18,5 +18,7 @@ mod events;
 mod images;
 mod life_cycle;
 mod networks;
+mod outside;
+mod overload;
 mod refusals;
 mod restarts;

@@ -1,8 +1,8 @@
 //! What dies and what lives on: the daemon, libvirtd, a guest, a QEMU.
 
 use crate::support::node::light_vm;
-use crate::support::{Node, PATIENCE, wait_for};
-use serde_json::json;
+use crate::support::{Node, PATIENCE, Reader, is_told, times_told, wait_for};
+use serde_json::{Value, json};
 use std::time::Duration;
 
 #[tokio::test]
@@ -48,6 +48,22 @@ async fn a_create_that_the_daemon_dies_in_has_an_end_after_the_restart() {
         assert_eq!(vm["status"], "running");
         node.client.post("/v1/vm/delete", json!({"vm_uuid": vm["vm_uuid"], "force": true})).await.ok();
     }
+    node.assert_nothing_is_left();
+}
+
+#[tokio::test]
+async fn a_delete_that_the_daemon_dies_in_is_finished_after_the_restart() {
+    let (mut node, uuids) = Node::with_images().await;
+    let vm = node.create_light_vm(&uuids, "doomed").await;
+    let body = json!({"vm_uuid": vm, "force": true, "wait_seconds": 0});
+    let job = node.client.post("/v1/vm/delete", body).await.ok()["job_uuid"].as_str().unwrap().to_owned();
+    node.end_daemon("KILL");
+    node.start_daemon().await;
+    let path = format!("/v1/job/inspect?job_uuid={job}");
+    let ended = || async { Some(node.client.get(&path).await.ok()["job"].clone()).filter(|job| job["finish_time"].is_i64()) };
+    let (job, _) = wait_for("the job to end", PATIENCE, ended).await;
+    assert_eq!(job["status"], "succeeded", "{job:#}");
+    node.client.get(&format!("/v1/vm/inspect?vm_uuid={vm}")).await.refused(13000);
     node.assert_nothing_is_left();
 }
 
@@ -112,4 +128,77 @@ async fn a_guest_that_powers_off_and_a_qemu_that_is_killed_are_seen_with_their_r
     assert_eq!(node.vm(&vm).await["status_reason"], "qemu_died");
     node.act("start", &vm).await.ok();
     assert_eq!(node.vm(&vm).await["status"], "running");
+}
+
+/// Three VMs that run: one that starts with the host, one that nobody starts, one that is started again when it crashed.
+async fn three_vms(node: &Node, uuids: &Value, reader: &mut Reader) -> [String; 3] {
+    let mut vms = Vec::new();
+    for (name, flag) in [("auto", Some("auto_start")), ("manual", None), ("careful", Some("restart_on_crash"))] {
+        let mut body = light_vm(uuids, name);
+        if let Some(flag) = flag {
+            body[flag] = json!(true);
+        }
+        vms.push(node.client.post("/v1/vm/create", body).await.ok()["vm"]["vm_uuid"].as_str().unwrap().to_owned());
+    }
+    reader.read_until(node, "all to run", |events| vms.iter().all(|vm| is_told(vm, "running")(events))).await;
+    vms.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn after_a_power_cut_vms_with_auto_start_run_again_and_the_others_are_off() {
+    let (mut node, uuids) = Node::with_images().await;
+    let mut reader = Reader::default();
+    let [auto, manual, careful] = three_vms(&node, &uuids, &mut reader).await;
+    let address = node.vm(&auto).await["ip_address"].clone();
+
+    node.power_cycle().await;
+    reader.read_until(&node, "what is off", |events| [&manual, &careful].iter().all(|vm| is_told(vm, "stopped")(events))).await;
+    node.wait_for_status(&auto, "running", PATIENCE).await;
+    node.wait_for_console(&auto, &format!("guest ready, address {}", address.as_str().unwrap())).await;
+    for vm in [&manual, &careful] {
+        let vm = node.vm(vm).await;
+        // Nobody asked for it, no guest left, no QEMU crashed: libvirt lost all it knew of the run with the power.
+        assert_eq!((&vm["status"], &vm["status_reason"], &vm["management"]), (&json!("stopped"), &json!("unknown"), &json!("managed")));
+    }
+    assert_eq!(node.own_changes().await, [], "a host that starts is no crash of a VM");
+
+    for vm in [&manual, &careful] {
+        node.act("start", vm).await.ok();
+    }
+    reader.read_until(&node, "the last start", |events| times_told(events, &careful, "running") == 2).await;
+    let vms: [&str; 3] = [&auto, &manual, &careful];
+    reader.assert_once_and_in_order(&vms);
+    for vm in vms {
+        let off = reader.told(vm).into_iter().filter(|(status, _)| status == "stopped").count();
+        assert!(if vm == auto { off <= 1 } else { off == 1 }, "{:?}", reader.told(vm));
+        node.client.post("/v1/vm/delete", json!({"vm_uuid": vm, "force": true})).await.ok();
+    }
+    node.assert_nothing_is_left();
+}
+
+#[tokio::test]
+async fn when_everything_but_the_host_dies_only_a_vm_that_asks_for_it_is_started_again_and_once() {
+    let (mut node, uuids) = Node::with_images().await;
+    let mut reader = Reader::default();
+    let [auto, manual, careful] = three_vms(&node, &uuids, &mut reader).await;
+
+    node.end_daemon("KILL");
+    node.host.kill_libvirtd();
+    node.host.run(&["pkill", "-9", "qemu-system"]);
+    node.host.restart_libvirtd();
+    node.start_daemon().await;
+    let all_crashed = |events: &[Value]| [&auto, &manual, &careful].iter().all(|vm| is_told(vm, "crashed")(events));
+    reader.read_until(&node, "the crashes", all_crashed).await;
+    node.wait_for_status(&careful, "running", PATIENCE).await;
+    reader.read_until(&node, "the start", |events| times_told(events, &careful, "running") == 2).await;
+    reader.assert_once_and_in_order(&[&auto, &manual, &careful]);
+    for vm in [&auto, &manual] {
+        let vm = node.vm(vm).await;
+        assert_eq!((&vm["status"], &vm["status_reason"]), (&json!("crashed"), &json!("qemu_died")));
+    }
+    assert_eq!(node.own_changes().await, [("policy/restart_on_crash".to_owned(), "careful".to_owned())]);
+    for vm in [&auto, &manual, &careful] {
+        node.client.post("/v1/vm/delete", json!({"vm_uuid": vm, "force": true})).await.ok();
+    }
+    node.assert_nothing_is_left();
 }

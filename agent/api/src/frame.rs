@@ -22,6 +22,7 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tower::{Layer, Service};
@@ -40,7 +41,7 @@ const UNMATCHED: &str = "unmatched";
 pub struct FrameLimits {
     /// Longest time for one request, waiting for jobs included.
     pub request_timeout: Duration,
-    /// Requests answered at the same time.
+    /// Requests answered at the same time; a quarter of them is kept for reads.
     pub requests_max: usize,
     /// Most bytes of a request body.
     pub body_bytes_max: usize,
@@ -97,6 +98,8 @@ impl std::fmt::Debug for FrameParts {
 pub struct Frame {
     parts: FrameParts,
     requests: IntGauge,
+    /// Of these, those that change something.
+    changes: AtomicUsize,
     pub(crate) connections: IntGauge,
 }
 
@@ -112,7 +115,7 @@ impl Frame {
         parts.router = parts.router.layer(KeepRoute);
         let requests = parts.metrics.in_flight(parts.dialect);
         let connections = parts.metrics.connections(parts.dialect);
-        Arc::new(Self { parts, requests, connections })
+        Arc::new(Self { parts, requests, changes: AtomicUsize::new(0), connections })
     }
 
     /// Name of the dialect or listener.
@@ -139,8 +142,7 @@ impl Frame {
         let method = request.method().clone();
         let health_path = health_path(request.uri().path());
         // Reads are many and change nothing; what changes something is worth a line.
-        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-        let is_logged_at_info = self.parts.is_logged_at_info && health_path.is_none() && !is_read;
+        let is_logged_at_info = self.parts.is_logged_at_info && health_path.is_none() && !is_read(&method);
         let span = request_span(&request, &request_id, peer, is_logged_at_info);
         request.extensions_mut().insert(peer.clone());
         request.extensions_mut().insert(RequestId(request_id.clone()));
@@ -167,12 +169,15 @@ impl Frame {
         let limits = self.parts.limits.load_full();
         let mut request =
             request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(GuardedBody::new(body, limits.body_timeout)) });
-        let _in_flight = InFlight::enter(&self.requests);
-        if is_surplus || usize::try_from(self.requests.get()).is_ok_and(|number| number > limits.requests_max) {
+        let in_flight = InFlight::enter(self, request.method());
+        if is_surplus || in_flight.is_too_many(limits.requests_max) {
+            // Whoever is refused takes no place from others while its body is read.
+            drop(in_flight);
             let error = fail!(TooManyRequests, "the node is at its limit, try again later"; "节点已达上限, 请稍后重试");
             return self.refuse(&mut request, request_id, &error).await;
         }
         if announced_length(request.headers()).is_some_and(|length| length > limits.body_bytes_max as u64) {
+            drop(in_flight);
             return self.refuse(&mut request, request_id, &too_large(limits.body_bytes_max)).await;
         }
         self.run(request, request_id, limits.request_timeout).await
@@ -261,20 +266,41 @@ fn announced_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
+/// The part of all requests that changes may be. They wait for jobs, some for minutes, and must leave room for reads, which never wait long.
+fn changes_max(requests_max: usize) -> usize {
+    (requests_max - requests_max / 4).max(1)
+}
+
 /// Counts a request while it is answered, also when its client goes away.
-struct InFlight<'a>(&'a IntGauge);
+struct InFlight<'a> {
+    frame: &'a Frame,
+    is_change: bool,
+}
 
 impl<'a> InFlight<'a> {
-    fn enter(gauge: &'a IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge)
+    fn enter(frame: &'a Frame, method: &Method) -> Self {
+        let is_change = !is_read(method);
+        frame.requests.inc();
+        frame.changes.fetch_add(usize::from(is_change), Ordering::Relaxed);
+        Self { frame, is_change }
+    }
+
+    /// Is this one more than may be?
+    fn is_too_many(&self, requests_max: usize) -> bool {
+        usize::try_from(self.frame.requests.get()).is_ok_and(|number| number > requests_max)
+            || (self.is_change && self.frame.changes.load(Ordering::Relaxed) > changes_max(requests_max))
     }
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.dec();
+        self.frame.requests.dec();
+        self.frame.changes.fetch_sub(usize::from(self.is_change), Ordering::Relaxed);
     }
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 /// The matched route, handed from inside the router to the frame in the response's extensions.

@@ -8,6 +8,7 @@ use crate::context::Peer;
 use crate::frame::Frame;
 use connection::run_connection;
 use hvnode_core::{Result, fail};
+use nix::sys::socket::Backlog;
 pub use peer::PeerTrust;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
@@ -26,6 +27,9 @@ use tokio::task::JoinSet;
 const UNIX_SOCKET_MODE: u32 = 0o660;
 /// Pause after an accept that failed for want of resources.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections that the kernel keeps until they are accepted. The standard library asks for 128; beyond that clients lose a second or more
+/// to repeated tries. The kernel takes no more than `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
 /// Connections above the limit that are told so; more are closed without a word.
 const SURPLUS_CONNECTIONS_MAX: usize = 32;
 
@@ -49,7 +53,11 @@ impl BoundSocket {
     /// # Errors
     /// `Internal` with the system's reason.
     pub fn bind_tcp(address: SocketAddr) -> Result<Self> {
-        let bound = StdTcpListener::bind(address);
+        let bound = StdTcpListener::bind(address).and_then(|listener| {
+            // Again, with room for more.
+            nix::sys::socket::listen(&listener, Backlog::new(BACKLOG)?)?;
+            Ok(listener)
+        });
         let listener = bound.map_err(|error| fail!(Internal, "cannot listen on {address}"; "无法监听 {address}").caused_by(error))?;
         Ok(Self::Tcp(listener))
     }

@@ -318,7 +318,7 @@ fn engine_config(config: &Config) -> EngineConfig {
             restarts_max: vm.restarts_max,
             ..PolicySettings::default()
         },
-        undo_patience: Duration::from_secs(engine.undo_patience_seconds),
+        hypervisor_patience: Duration::from_secs(engine.libvirt_patience_seconds),
     }
 }
 

@@ -157,7 +157,9 @@ pub(crate) fn ensure_undefined(connect: &Connect, vm_uuid: Uuid) -> Result<()> {
 /// `VmNotExist`, `VmStartFailed`, `HostInsufficient`.
 pub(crate) fn ensure_started(connect: &Connect, vm_uuid: Uuid) -> Result<()> {
     let domain = existing(connect, vm_uuid)?;
-    if state_of(&domain)?.is_active() {
+    let state = state_of(&domain)?;
+    // `create` waits until it is decided what becomes of one that somebody is starting.
+    if state.is_active() && !state.is_starting() {
         return Ok(());
     }
     match domain.create() {

@@ -210,4 +210,26 @@ mod tests {
         sink.notice(Notice::Lifecycle { uuid, event, detail });
         assert_eq!(drain(&mut receiver), [HypervisorEvent::DomainPanicked(uuid), HypervisorEvent::DomainChanged(uuid)]);
     }
+
+    #[test]
+    fn whatever_else_happens_to_a_domain_has_it_read_again_and_only_a_reboot_changes_nothing_to_read() {
+        let uuid = Uuid::from_u128(7);
+        let crash = Notice::Lifecycle { uuid, event: sys::VIR_DOMAIN_EVENT_CRASHED, detail: sys::VIR_DOMAIN_EVENT_CRASHED_CRASHLOADED };
+        let stop = Notice::Lifecycle { uuid, event: sys::VIR_DOMAIN_EVENT_STOPPED, detail: sys::VIR_DOMAIN_EVENT_STOPPED_CRASHED };
+        let read_again = HypervisorEvent::DomainChanged(uuid);
+        for (notice, expected) in [
+            (crash, vec![read_again.clone()]),
+            (stop, vec![read_again.clone()]),
+            (Notice::IoError(uuid), vec![HypervisorEvent::DomainIoError(uuid), read_again.clone()]),
+            // A watchdog that pauses or ends a VM; where it resets it, a reboot is told beside.
+            (Notice::Other(uuid), vec![read_again]),
+            (Notice::Reboot(uuid), vec![HypervisorEvent::DomainRebooted(uuid)]),
+            (Notice::Network, vec![HypervisorEvent::NetworksChanged]),
+            (Notice::Closed, vec![]),
+        ] {
+            let (sink, mut receiver) = EventSink::new(8);
+            sink.notice(notice);
+            assert_eq!(drain(&mut receiver), expected, "{notice:?}");
+        }
+    }
 }

@@ -18,6 +18,11 @@ impl RawState {
         !matches!(self.state, sys::VIR_DOMAIN_SHUTOFF | sys::VIR_DOMAIN_CRASHED)
     }
 
+    /// True while its QEMU exists and was not let go yet. A libvirtd that is started anew ends such a domain.
+    pub(crate) fn is_starting(self) -> bool {
+        self.state == sys::VIR_DOMAIN_PAUSED && self.reason == sys::VIR_DOMAIN_PAUSED_STARTING_UP
+    }
+
     /// What the domain does and why. `has_saved_memory` is libvirt's managed save image.
     ///
     /// A number that this libvirt knows and we do not keeps its state and gets the reason `Unknown`. A state we do not know counts as

@@ -1,9 +1,11 @@
 //! The Store port on SQLite.
 //!
 //! One file, WAL mode. A single writer thread gathers every commit that waits into one transaction and so one disk flush; each commit
-//! is a savepoint in it, so that a bad one spoils no other. Two reader threads answer lists and look-ups. Objects are JSON documents
+//! is a savepoint in it, so that a bad one spoils no other. Two reader threads answer lists and look-ups; one looks through
+//! the file now and then. Objects are JSON documents
 //! beside the few columns that lists filter and sort by. No other crate knows SQL.
 
+mod check;
 mod encode;
 mod error;
 mod query;

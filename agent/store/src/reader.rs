@@ -1,5 +1,6 @@
 //! A few threads with read-only connections, fed by one bounded queue.
 
+use crate::error::DamageGuard;
 use crate::schema::open_reader;
 use hvnode_core::{Result, fail};
 use rusqlite::Connection;
@@ -24,10 +25,11 @@ type Task = Box<dyn FnOnce(&Result<Connection>) + Send>;
 pub(crate) struct Readers {
     queue: Option<SyncSender<Task>>,
     threads: Vec<JoinHandle<()>>,
+    guard: DamageGuard,
 }
 
 impl Readers {
-    pub(crate) fn start(path: &Path) -> Result<Self> {
+    pub(crate) fn start(path: &Path, guard: DamageGuard) -> Result<Self> {
         let (queue, tasks) = sync_channel(QUEUE_MAX);
         let tasks = Arc::new(Mutex::new(tasks));
         let mut threads = Vec::with_capacity(READERS);
@@ -36,7 +38,7 @@ impl Readers {
             let thread = std::thread::Builder::new().name(format!("store-read-{index}")).spawn(move || serve(&path, &tasks));
             threads.push(thread.map_err(|error| fail!(StoreFailed, "no thread for reading"; "无法创建读取线程").caused_by(error))?);
         }
-        Ok(Self { queue: Some(queue), threads })
+        Ok(Self { queue: Some(queue), threads, guard })
     }
 
     /// Runs `read` on one of the threads.
@@ -55,7 +57,7 @@ impl Readers {
             Err(TrySendError::Disconnected(_)) => return Err(ended()),
         }
         match tokio::time::timeout(READ_TIMEOUT, answered).await {
-            Ok(Ok(result)) => result,
+            Ok(Ok(result)) => result.map_err(|error| self.guard.examine(error)),
             Ok(Err(_)) => Err(ended()),
             Err(_) => Err(fail!(Timeout, "reading the database"; "读取数据库")),
         }

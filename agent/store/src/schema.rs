@@ -2,6 +2,7 @@
 
 use crate::error::failed;
 use hvnode_core::{Result, at, fail};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::fs::{File, OpenOptions, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -45,6 +46,8 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection> {
         .and_then(set_up)
         .map_err(failed)
         .map_err(at!())?;
+    // The writer says when the log is moved into the database: never by chance, while closing one that turned out to be damaged.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
     let version = check_identity(&connection, path)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20).map_err(failed)?;

@@ -1,7 +1,8 @@
 //! The store as the rest of the daemon sees it.
 
+use crate::check::Checker;
 use crate::encode::statements;
-use crate::error::failed;
+use crate::error::{DamageGuard, failed};
 use crate::reader::Readers;
 use crate::writer::{StoreStatistics, Writer};
 use crate::{query, schema};
@@ -20,9 +21,11 @@ use uuid::Uuid;
 /// The Store port on one SQLite file. Dropping it writes what waits, ends its threads and gives the file free.
 #[derive(Debug)]
 pub struct SqliteStore {
+    _checker: Checker,
     // Before the writer: its connections are gone when the writer moves the log into the database.
     readers: Readers,
     writer: Writer,
+    guard: DamageGuard,
 }
 
 impl SqliteStore {
@@ -33,9 +36,11 @@ impl SqliteStore {
     pub fn open(path: impl AsRef<Path>) -> Result<Arc<Self>> {
         let path = path.as_ref();
         let lock = schema::lock(path)?;
-        let connection = schema::open_writer(path).map_err(at!())?;
-        let writer = Writer::start(connection, lock)?;
-        Ok(Arc::new(Self { readers: Readers::start(path)?, writer }))
+        let guard = DamageGuard::new(path);
+        let connection = schema::open_writer(path).map_err(|error| guard.examine(error)).map_err(at!())?;
+        let writer = Writer::start(connection, lock, guard.clone())?;
+        let checker = Checker::start(path, guard.clone())?;
+        Ok(Arc::new(Self { _checker: checker, readers: Readers::start(path, guard.clone())?, writer, guard }))
     }
 
     /// What was written since the store was opened.
@@ -56,8 +61,15 @@ impl SqliteStore {
     /// # Errors
     /// `StoreFailed`, `Timeout`.
     pub async fn backup_to(&self, path: impl Into<PathBuf>) -> Result<()> {
+        // A copy of what is damaged must not replace a good one.
+        self.guard.check()?;
         let path = path.into();
         self.readers.run(move |connection| back_up(connection, &path)).await
+    }
+
+    #[cfg(test)]
+    pub(crate) fn guard(&self) -> &DamageGuard {
+        &self.guard
     }
 
     #[cfg(test)]

@@ -1,9 +1,10 @@
 //! The one thread that writes: everything that waits becomes one transaction, each commit a savepoint in it.
 
 use crate::encode::Statement;
-use crate::error::failed;
+use crate::error::{DamageGuard, failed};
 use hvnode_core::port::Durability;
 use hvnode_core::{AgentError, Result, fail};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params_from_iter};
 use std::fs::File;
 use std::sync::Arc;
@@ -69,6 +70,7 @@ pub(crate) struct Writer {
     queue: Option<SyncSender<Task>>,
     counters: Arc<Counters>,
     thread: Option<JoinHandle<()>>,
+    guard: DamageGuard,
 }
 
 #[derive(Debug)]
@@ -84,19 +86,20 @@ enum Task {
 
 impl Writer {
     /// `lock` is kept until the thread has ended.
-    pub(crate) fn start(connection: Connection, lock: File) -> Result<Self> {
+    pub(crate) fn start(connection: Connection, lock: File, guard: DamageGuard) -> Result<Self> {
         let (queue, tasks) = sync_channel(QUEUE_MAX);
         let counters = Arc::<Counters>::default();
         let thread = std::thread::Builder::new().name("store-write".into()).spawn({
-            let counters = Arc::clone(&counters);
+            let (counters, guard) = (Arc::clone(&counters), guard.clone());
             move || {
                 serve(&connection, &tasks, &counters);
+                end(&connection, &guard);
                 drop(connection);
                 drop(lock);
             }
         });
         let thread = thread.map_err(|error| fail!(StoreFailed, "no thread for writing"; "无法创建写入线程").caused_by(error))?;
-        Ok(Self { queue: Some(queue), counters, thread: Some(thread) })
+        Ok(Self { queue: Some(queue), counters, thread: Some(thread), guard })
     }
 
     pub(crate) fn statistics(&self) -> StoreStatistics {
@@ -110,7 +113,10 @@ impl Writer {
     }
 
     pub(crate) async fn commit(&self, statements: Vec<Statement>, durability: Durability) -> Result<()> {
-        let result = self.queue_and_wait(statements, durability).await;
+        let result = match self.guard.check() {
+            Ok(()) => self.queue_and_wait(statements, durability).await.map_err(|error| self.guard.examine(error)),
+            refused => refused,
+        };
         let counter = if result.is_ok() { &self.counters.commits } else { &self.counters.failed_commits };
         counter.fetch_add(1, Ordering::Relaxed);
         result
@@ -194,8 +200,17 @@ fn serve(connection: &Connection, tasks: &Receiver<Task>, counters: &Counters) {
             write(connection, &mut synchronous, batch, counters);
         }
     }
-    // Moves the log into the database, so that the next start has nothing to recover; the log alone would be right too.
-    if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+}
+
+/// Moves the log into the database, so that the next start has nothing to recover; the log alone would be right too. A damaged database
+/// and its log are left as they are, for whoever tries to save them.
+fn end(connection: &Connection, guard: &DamageGuard) {
+    if guard.is_damaged() {
+        return;
+    }
+    let moved = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    // Now SQLite may remove the empty log when it closes.
+    if let Err(error) = moved.and_then(|()| connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)) {
         tracing::warn!(%error, "Checkpoint at the end failed");
     }
 }

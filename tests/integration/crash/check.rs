@@ -111,14 +111,12 @@ fn check_power(uuid: &Uuid, vm: &Vm, state: &str, view: &Value, faults: &mut Fau
         Power::On => "running",
         Power::Paused => "paused",
         Power::Off => "shut off",
-        Power::Any => state,
     };
     if state != must {
         faults.lost(format!("vm {uuid}: it is {state} in libvirt and should be {must}"));
     }
     let word = match state {
         "shut off" if vm.is_trashed => "deleted",
-        "shut off" if vm.may_be_crashed && view["status"] == "crashed" => "crashed",
         "shut off" => "stopped",
         other => other,
     };

@@ -11,8 +11,6 @@ pub(super) enum Power {
     On,
     Paused,
     Off,
-    /// A change of it failed half way: whatever it does is right, if only everybody says the same.
-    Any,
 }
 
 #[derive(Debug, Clone)]
@@ -28,12 +26,8 @@ pub(super) struct Vm {
     pub(super) has_seed: bool,
     specification: Option<Uuid>,
     image: Option<Uuid>,
-    /// Its removal failed: only another removal makes sense.
-    pub(super) is_halfway: bool,
     /// Something that starts or stops it was accepted in this round.
     pub(super) may_have_new_qemu: bool,
-    /// It is off because a change of it died with libvirtd, which then counts its QEMU as crashed.
-    pub(super) may_be_crashed: bool,
     /// Its QEMU at the end of the last round.
     pub(super) qemu: Option<u32>,
 }
@@ -44,6 +38,8 @@ pub(super) struct Disk {
     pub(super) uuid: Option<Uuid>,
     pub(super) owner: Option<Uuid>,
     pub(super) is_root: bool,
+    /// It was there before the VM that has it, and outlives it like a data disk.
+    is_given: bool,
     /// `None` for a root disk as large as its image.
     pub(super) storage_bytes: Option<u64>,
 }
@@ -53,8 +49,6 @@ pub(super) struct Image {
     pub(super) image_name: String,
     pub(super) format: &'static str,
     pub(super) storage_bytes: u64,
-    /// Its removal failed.
-    pub(super) is_halfway: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +81,7 @@ impl Model {
             _ if vm.is_trashed => Guess::Trashed,
             Power::On => Guess::On,
             Power::Paused => Guess::Paused,
-            Power::Off | Power::Any => Guess::Off,
+            Power::Off => Guess::Off,
         };
         let is_own = |uuid: &&Uuid| ![fixed.kernel, fixed.initrd, fixed.boot, fixed.tiny].contains(uuid);
         Known {
@@ -98,19 +92,21 @@ impl Model {
         }
     }
 
-    /// Applies an accepted change that ended.
+    /// Applies an accepted change that ended. One that did not succeed has changed nothing.
     ///
     /// # Errors
     /// What cannot be, such as the creation of something that is there.
     pub(super) fn apply(&mut self, request: &Request, has_succeeded: bool, large_bytes: u64) -> Result<(), String> {
+        if !has_succeeded {
+            return Ok(());
+        }
         match request.path {
-            "/v1/vm/create" if has_succeeded => self.create_vm(request),
-            "/v1/vm/delete" | "/v1/vm/expunge" => self.delete_vm(request, has_succeeded),
-            path if path.starts_with("/v1/vm/") && path != "/v1/vm/create" => self.change_vm(request, has_succeeded),
-            "/v1/repository/image/create" if has_succeeded => {
+            "/v1/vm/create" => self.create_vm(request),
+            "/v1/vm/delete" | "/v1/vm/expunge" => self.delete_vm(request),
+            path if path.starts_with("/v1/vm/") => self.change_vm(request),
+            "/v1/repository/image/create" => {
                 let image_name = text(&request.body, "image_name");
-                self.images
-                    .insert(request.uuid("image_uuid"), Image { image_name, format: "raw", storage_bytes: large_bytes, is_halfway: false });
+                self.images.insert(request.uuid("image_uuid"), Image { image_name, format: "raw", storage_bytes: large_bytes });
                 Ok(())
             }
             "/v1/repository/image/delete" => {
@@ -118,16 +114,12 @@ impl Model {
                 if self.vms.values().any(|vm| vm.image == Some(uuid)) {
                     return Err(format!("image {uuid} was deleted while a VM depends on it"));
                 }
-                if has_succeeded {
-                    // None if the removal cut the import short.
-                    self.images.remove(&uuid);
-                } else if let Some(image) = self.images.get_mut(&uuid) {
-                    image.is_halfway = true;
-                }
+                // None if the removal cut the import short.
+                self.images.remove(&uuid);
                 Ok(())
             }
-            "/v1/usd/delete" => self.delete_disk(request, has_succeeded),
-            path if path.starts_with("/v1/specification/") && has_succeeded => self.change_specification(request),
+            "/v1/usd/delete" => self.delete_disk(request),
+            path if path.starts_with("/v1/specification/") => self.change_specification(request),
             _ => Ok(()),
         }
     }
@@ -155,13 +147,15 @@ impl Model {
             let root = request.uuid("root_usd_uuid");
             let disk = self.disks.values_mut().find(|disk| disk.uuid == Some(root) && disk.owner.is_none());
             let disk = disk.ok_or_else(|| format!("vm {vm_uuid} was made from the disk {root} that is gone or another VM's"))?;
-            (disk.owner, disk.is_root) = (Some(vm_uuid), true);
+            (disk.owner, disk.is_root, disk.is_given) = (Some(vm_uuid), true, true);
         } else if body["image_uuid"].is_string() {
-            self.disks.insert(format!("{vm_name}-root"), Disk { uuid: None, owner: Some(vm_uuid), is_root: true, storage_bytes: None });
+            let root = Disk { uuid: None, owner: Some(vm_uuid), is_root: true, is_given: false, storage_bytes: None };
+            self.disks.insert(format!("{vm_name}-root"), root);
         }
         for disk in body["usds"].as_array().into_iter().flatten() {
             let storage_bytes = disk["storage_size"].as_u64();
-            self.disks.insert(text(disk, "usd_name"), Disk { uuid: None, owner: Some(vm_uuid), is_root: false, storage_bytes });
+            self.disks
+                .insert(text(disk, "usd_name"), Disk { uuid: None, owner: Some(vm_uuid), is_root: false, is_given: false, storage_bytes });
         }
         let vm = Vm {
             vm_name,
@@ -175,53 +169,41 @@ impl Model {
             has_seed: body["password"].is_string(),
             specification,
             image,
-            is_halfway: false,
             may_have_new_qemu: true,
-            may_be_crashed: false,
             qemu: None,
         };
         self.vms.insert(vm_uuid, vm);
         Ok(())
     }
 
-    fn delete_vm(&mut self, request: &Request, has_succeeded: bool) -> Result<(), String> {
+    fn delete_vm(&mut self, request: &Request) -> Result<(), String> {
         let vm_uuid = request.uuid("vm_uuid");
         let vm = self.vms.get_mut(&vm_uuid).ok_or_else(|| format!("vm {vm_uuid} was deleted after it was gone"))?;
-        let keeps = request.body["keep_days"].is_number() && !vm.is_halfway;
-        vm.may_have_new_qemu = true;
-        match (keeps, has_succeeded) {
-            (true, true) => (vm.is_trashed, vm.power) = (true, Power::Off),
-            (true, false) => (vm.may_be_crashed, vm.power) = (true, Power::Any),
-            (false, false) => (vm.is_halfway, vm.power) = (true, Power::Any),
-            (false, true) => {
-                self.vms.remove(&vm_uuid);
-                let takes_all = request.body["delete_usd"] == true || request.path == "/v1/vm/expunge";
-                self.disks.retain(|_, disk| disk.owner != Some(vm_uuid) || !(disk.is_root || takes_all));
-                for disk in self.disks.values_mut().filter(|disk| disk.owner == Some(vm_uuid)) {
-                    disk.owner = None;
-                }
-            }
+        if request.body["keep_days"].is_number() {
+            (vm.is_trashed, vm.power, vm.may_have_new_qemu) = (true, Power::Off, true);
+            return Ok(());
+        }
+        self.vms.remove(&vm_uuid);
+        let takes_all = request.body["delete_usd"] == true || request.path == "/v1/vm/expunge";
+        self.disks.retain(|_, disk| disk.owner != Some(vm_uuid) || !(disk.is_root && !disk.is_given || takes_all));
+        for disk in self.disks.values_mut().filter(|disk| disk.owner == Some(vm_uuid)) {
+            disk.owner = None;
         }
         Ok(())
     }
 
-    fn change_vm(&mut self, request: &Request, has_succeeded: bool) -> Result<(), String> {
+    fn change_vm(&mut self, request: &Request) -> Result<(), String> {
         let (vm_uuid, body) = (request.uuid("vm_uuid"), &request.body);
         let vm = self.vms.get_mut(&vm_uuid).ok_or_else(|| format!("{} of vm {vm_uuid} was accepted after it was gone", request.path))?;
         let power = match request.path {
-            "/v1/vm/start" => Some(if has_succeeded { Power::On } else { Power::Off }),
-            "/v1/vm/stop" => Some(if has_succeeded { Power::Off } else { Power::Any }),
-            "/v1/vm/pause" => Some(if has_succeeded { Power::Paused } else { Power::Any }),
-            "/v1/vm/resume" => Some(if has_succeeded { Power::On } else { Power::Any }),
+            "/v1/vm/start" | "/v1/vm/resume" => Some(Power::On),
+            "/v1/vm/stop" => Some(Power::Off),
+            "/v1/vm/pause" => Some(Power::Paused),
             _ => None,
         };
         if let Some(power) = power {
             vm.power = power;
-            vm.may_be_crashed = !has_succeeded || (vm.may_be_crashed && power != Power::On);
             vm.may_have_new_qemu |= matches!(request.path, "/v1/vm/start" | "/v1/vm/stop");
-        }
-        if !has_succeeded {
-            return Ok(());
         }
         match request.path {
             "/v1/vm/recover" => vm.is_trashed = false,
@@ -245,13 +227,11 @@ impl Model {
         Ok(())
     }
 
-    fn delete_disk(&mut self, request: &Request, has_succeeded: bool) -> Result<(), String> {
+    fn delete_disk(&mut self, request: &Request) -> Result<(), String> {
         let uuid = request.uuid("usd_uuid");
         let name = self.disks.iter().find(|(_, disk)| disk.uuid == Some(uuid) && disk.owner.is_none()).map(|(name, _)| name.clone());
         let name = name.ok_or_else(|| format!("the disk {uuid} was deleted though it is gone or a VM's"))?;
-        if has_succeeded {
-            self.disks.remove(&name);
-        }
+        self.disks.remove(&name);
         Ok(())
     }
 

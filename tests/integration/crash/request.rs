@@ -170,6 +170,8 @@ impl Known {
         if random.chance(20) {
             body["interfaces"] = json!([]);
         }
+        // Nothing here kills a QEMU that should run, so the node has nothing to start again; it may be misled to.
+        body["restart_on_crash"] = json!(random.chance(50));
         if random.chance(20) {
             body["password"] = json!("not a secret");
         }

@@ -6,7 +6,8 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 
 /// An answer's envelope.
 #[derive(Debug, Clone)]
@@ -65,6 +66,17 @@ impl Client {
 
     async fn send(&self, method: Method, path: &str, content_type: Option<&str>, body: Vec<u8>) -> Option<Response<Bytes>> {
         let stream = UnixStream::connect(&self.socket).await.ok()?;
+        self.send_over(stream, method, path, content_type, body).await
+    }
+
+    async fn send_over<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        stream: S,
+        method: Method,
+        path: &str,
+        content_type: Option<&str>,
+        body: Vec<u8>,
+    ) -> Option<Response<Bytes>> {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
         tokio::spawn(connection);
         let mut request = Request::builder().method(method).uri(path).header("host", "node");
@@ -80,14 +92,33 @@ impl Client {
     }
 
     async fn call(&self, method: Method, path: &str, body: Vec<u8>) -> Option<Answer> {
-        let (head, bytes) = self.send(method, path, Some("application/json"), body).await?.into_parts();
+        let response = self.send(method, path, Some("application/json"), body).await?;
+        Some(Self::checked(path, response))
+    }
+
+    /// One request over a connection that stands already; `None` if it ends without an answer. Without a body it is a GET.
+    pub(crate) async fn call_over(&self, stream: TcpStream, path: &str, body: Option<&Value>) -> Option<Answer> {
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let body = body.map(Value::to_string).unwrap_or_default().into_bytes();
+        let response = self.send_over(stream, method, path, Some("application/json"), body).await?;
+        Some(Self::checked(path, response))
+    }
+
+    /// One GET over a connection that stands already, as it is.
+    pub(crate) async fn raw_over(&self, stream: TcpStream, path: &str) -> Option<(StatusCode, Bytes)> {
+        let (head, body) = self.send_over(stream, Method::GET, path, None, Vec::new()).await?.into_parts();
+        Some((head.status, body))
+    }
+
+    fn checked(path: &str, response: Response<Bytes>) -> Answer {
+        let (head, bytes) = response.into_parts();
         let envelope: Value = serde_json::from_slice(&bytes).unwrap_or_else(|e| panic!("{path}: {e}: {}", String::from_utf8_lossy(&bytes)));
         assert_eq!(head.status, StatusCode::OK, "{path}: {envelope:#}");
         for key in ["status_code", "message", "message_en", "message_cn", "stack", "data"] {
             assert!(envelope.get(key).is_some(), "{path}: no {key} in {envelope:#}");
         }
         assert_eq!(envelope["stack"].is_null(), envelope["status_code"] == 0, "{envelope:#}");
-        Some(Answer(envelope, head.headers))
+        Answer(envelope, head.headers)
     }
 
     pub(crate) async fn try_get(&self, path: &str) -> Option<Answer> {

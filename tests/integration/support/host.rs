@@ -1,5 +1,7 @@
 //! A private compute host; see `tests/privatehost`.
 
+use nix::sched::{CloneFlags, setns};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,10 +24,25 @@ impl Host {
     pub(crate) fn start() -> Self {
         let number = HOSTS.fetch_add(1, Ordering::Relaxed);
         let name = format!("t{}-{number}", std::process::id());
-        let owner = std::process::id().to_string();
-        privatehost(&["start", &name, "--owner", &owner]);
+        power_on(&name);
         let directory = PathBuf::from(privatehost(&["dir", &name]).trim());
         Self { name, directory }
+    }
+
+    /// A power cut, and the machine comes back: every process is gone, and everything below /run; the disks are as they were.
+    pub(crate) fn power_cycle(&self) {
+        privatehost(&["stop", &self.name, "--keep"]);
+        power_on(&self.name);
+    }
+
+    /// Runs `make` in the host's network: a socket belongs to the network of the thread that made it, wherever it is used afterwards.
+    pub(crate) fn in_network<T: Send + 'static>(&self, make: impl FnOnce() -> T + Send + 'static) -> T {
+        let network = format!("/proc/{}/ns/net", privatehost(&["pid", &self.name]).trim());
+        let inside = move || {
+            setns(File::open(network).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
+            make()
+        };
+        std::thread::spawn(inside).join().unwrap()
     }
 
     /// A command that runs inside.
@@ -48,6 +65,11 @@ impl Host {
         privatehost(&["kill9-libvirtd", &self.name]);
     }
 
+    /// Lets libvirtd hang (`STOP`), or go on (`CONT`).
+    pub(crate) fn signal_libvirtd(&self, signal: &str) {
+        self.run(&["sh", "-c", &format!("kill -{signal} $(cat /run/libvirtd.pid)")]);
+    }
+
     pub(crate) fn restart_libvirtd(&self) {
         privatehost(&["restart-libvirtd", &self.name]);
     }
@@ -57,6 +79,10 @@ impl Drop for Host {
     fn drop(&mut self) {
         let _ = Command::new(script()).args(["stop", &self.name]).status();
     }
+}
+
+fn power_on(name: &str) {
+    privatehost(&["start", name, "--owner", &std::process::id().to_string()]);
 }
 
 fn script() -> PathBuf {

@@ -3,9 +3,11 @@
 pub(crate) mod client;
 pub(crate) mod host;
 pub(crate) mod node;
+pub(crate) mod reader;
 
 pub(crate) use client::Answer;
 pub(crate) use node::Node;
+pub(crate) use reader::{Reader, is_told, times_told};
 
 use std::future::Future;
 use std::time::{Duration, Instant};

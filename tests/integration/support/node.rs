@@ -14,6 +14,8 @@ use std::time::Duration;
 pub(crate) struct Node {
     pub(crate) client: Client,
     daemon: Option<Child>,
+    /// `HVNODE__SECTION__KEY=value` beside the configuration.
+    settings: Vec<String>,
     // Last, so that it is stopped after the daemon.
     pub(crate) host: Host,
 }
@@ -21,14 +23,19 @@ pub(crate) struct Node {
 impl Node {
     /// A node with nothing on it, ready.
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[], |_| {}).await
+    }
+
+    /// The same with other settings (`HVNODE__SECTION__KEY=value`), on a host that was prepared before the daemon starts.
+    pub(crate) async fn start_with(settings: &[&str], prepare: impl FnOnce(&Host)) -> Self {
         let host = Host::start();
-        let program = daemon_program();
-        std::fs::copy(&program, host.directory.join("run/bin/hvnoded")).unwrap_or_else(|e| panic!("{}: {e}", program.display()));
-        copy_images(&host);
+        install(&host);
+        prepare(&host);
         std::fs::write(host.directory.join("hvnode/etc/hvnode.toml"), CONFIGURATION).unwrap();
         host.run(&["chown", "root:hvnode", "/etc/hvnode/hvnode.toml"]);
         let client = Client::new(&host.directory.join("run/hvnode/hvnode.sock"));
-        let mut node = Self { client, daemon: None, host };
+        let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
+        let mut node = Self { client, daemon: None, settings, host };
         node.start_daemon().await;
         node
     }
@@ -36,6 +43,13 @@ impl Node {
     /// A node with the images `demo`, `kernel` and `initrd` and the specification `tiny`. Gives their uuids by name.
     pub(crate) async fn with_images() -> (Self, Value) {
         let node = Self::start().await;
+        let uuids = node.import_images().await;
+        (node, uuids)
+    }
+
+    /// Imports the images and makes the specification. Gives their uuids by name.
+    pub(crate) async fn import_images(&self) -> Value {
+        let node = self;
         let mut uuids = json!({});
         for (name, file, format) in [("demo", "demo.qcow2", "qcow2"), ("kernel", "vmlinuz", "kernel"), ("initrd", "initrd", "initrd")] {
             let body = json!({"image_name": name, "url": format!("file:///run/images/{file}"), "format": format});
@@ -43,7 +57,15 @@ impl Node {
         }
         let body = json!({"specification_name": "tiny", "cpu_cores": 1, "memory_size": 192 << 20});
         uuids["tiny"] = node.client.post("/v1/specification/create", body).await.ok()["specification"]["specification_uuid"].clone();
-        (node, uuids)
+        uuids
+    }
+
+    /// A power cut, and the machine comes back with libvirtd and the daemon.
+    pub(crate) async fn power_cycle(&mut self) {
+        self.host.power_cycle();
+        self.daemon.take().unwrap().wait().unwrap();
+        install(&self.host);
+        self.start_daemon().await;
     }
 
     pub(crate) async fn start_daemon(&mut self) {
@@ -54,7 +76,9 @@ impl Node {
     /// Starts the daemon and does not wait for it.
     pub(crate) fn spawn_daemon(&mut self) {
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
-        let mut command = self.host.command(&[
+        let mut words = vec!["env"];
+        words.extend(self.settings.iter().map(String::as_str));
+        words.extend([
             "setpriv",
             "--reuid=hvnode",
             "--regid=hvnode",
@@ -66,6 +90,7 @@ impl Node {
             "--pid-file",
             "/run/hvnode/hvnoded.pid",
         ]);
+        let mut command = self.host.command(&words);
         self.daemon = Some(command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
     }
 
@@ -77,6 +102,19 @@ impl Node {
             (status == 200).then_some(())
         })
         .await;
+    }
+
+    /// A line of `/proc/PID/status` of the daemon, as a number.
+    pub(crate) fn daemon_figure(&self, name: &str) -> u64 {
+        let line = self.host.run(&["sh", "-c", &format!("grep ^{name}: /proc/$(cat /run/hvnode/hvnoded.pid)/status")]);
+        line.split_whitespace().nth(1).and_then(|figure| figure.parse().ok()).unwrap_or_else(|| panic!("{name}: {line}"))
+    }
+
+    /// Waits until a daemon that cannot go on has ended. Gives its exit code.
+    pub(crate) async fn wait_until_daemon_ends(&mut self) -> Option<i32> {
+        let mut daemon = self.daemon.take().unwrap();
+        let daemon = tokio::task::spawn_blocking(move || daemon.wait().unwrap());
+        tokio::time::timeout(PATIENCE, daemon).await.expect("the daemon ends").unwrap().code()
     }
 
     /// Kills the daemon without mercy, however far its start got.
@@ -130,6 +168,14 @@ impl Node {
             output.contains(text).then_some(output)
         };
         wait_for(&format!("'{text}' on the console of {vm_uuid}"), PATIENCE, ask).await.0
+    }
+
+    /// What the node did by itself, from the operation log, newest first: action and name of the VM.
+    pub(crate) async fn own_changes(&self) -> Vec<(String, String)> {
+        let list = self.client.get("/v1/operation_log/list?page_size=0").await.ok()["list"].clone();
+        let word = |value: &Value| value.as_str().unwrap().to_owned();
+        let rows = list.as_array().unwrap().iter().map(|row| (word(&row["action"]), word(&row["resource_name"])));
+        rows.filter(|(action, _)| action.starts_with("policy/")).collect()
     }
 
     pub(crate) async fn act(&self, action: &str, vm_uuid: &str) -> Answer {
@@ -191,6 +237,13 @@ fn daemon_program() -> PathBuf {
     let program = test.parent().and_then(Path::parent).unwrap().join("hvnoded");
     assert!(program.exists(), "{} is not built; run: cargo build --workspace", program.display());
     program
+}
+
+/// Puts onto the host what lies below /run there.
+fn install(host: &Host) {
+    let program = daemon_program();
+    std::fs::copy(&program, host.directory.join("run/bin/hvnoded")).unwrap_or_else(|e| panic!("{}: {e}", program.display()));
+    copy_images(host);
 }
 
 /// Puts the demo image's files where the unprivileged daemon of the private host can read them.

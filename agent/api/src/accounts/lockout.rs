@@ -53,6 +53,8 @@ impl LockOut {
     /// Lets an attempt through, or not. `failures_max` failures lock for `lock_time` after the last of them.
     pub(super) fn begin(&mut self, key: AttemptKey, now: Timestamp, failures_max: u32, lock_time: Duration) -> Result<(), Refusal> {
         if let Some(entry) = self.entries.get_mut(&key) {
+            // A clock that went back must not make a lock longer than it is.
+            entry.last_time = entry.last_time.min(now);
             if now.since(entry.last_time) >= lock_time {
                 *entry = Entry { failures: 1, last_time: now };
                 return Ok(());
@@ -85,7 +87,10 @@ impl LockOut {
         if self.entries.len() < ENTRIES_MAX {
             return Ok(());
         }
-        self.entries.retain(|_, entry| now.since(entry.last_time) < lock_time);
+        self.entries.retain(|_, entry| {
+            entry.last_time = entry.last_time.min(now);
+            now.since(entry.last_time) < lock_time
+        });
         if self.entries.len() < ENTRIES_MAX {
             return Ok(());
         }
@@ -116,6 +121,15 @@ mod tests {
         assert_eq!(table.begin(key, at(3), 3, LOCK), Err(Refusal::Locked));
         assert_eq!(table.begin(key, at(301), 3, LOCK), Err(Refusal::Locked));
         assert_eq!(table.begin(key, at(302), 3, LOCK), Ok(()), "300 seconds after the last counted failure");
+    }
+
+    #[test]
+    fn a_clock_that_jumps_back_makes_no_lock_longer_and_one_that_jumps_forward_ends_it() {
+        let (mut table, key) = (LockOut::default(), AttemptKey::new("admin", "192.0.2.1"));
+        assert_eq!(table.begin(key, at(36_000), 1, LOCK), Ok(()));
+        assert_eq!(table.begin(key, at(0), 1, LOCK), Err(Refusal::Locked));
+        assert_eq!(table.begin(key, at(300), 1, LOCK), Ok(()), "300 seconds by the new time, not ten hours");
+        assert_eq!(table.begin(key, at(72_000), 1, LOCK), Ok(()));
     }
 
     #[test]

@@ -86,6 +86,34 @@ async fn too_many_requests_at_once_are_refused_at_once() {
 }
 
 #[tokio::test]
+async fn changes_that_wait_leave_room_for_reads() {
+    let router = router().route("/wait", post(std::future::pending::<&'static str>));
+    let frame = frame(router, FrameLimits { requests_max: 8, ..Default::default() });
+    let change = || Request::builder().method(Method::POST).uri("/wait").body(Body::empty()).unwrap();
+    let client = peer();
+    let mut waiting: Vec<_> = (0..6).map(|_| Box::pin(frame.handle(&client, change(), false))).collect();
+    assert!(waiting.iter_mut().all(|change| change.as_mut().now_or_never().is_none()));
+    assert!(ask(&frame, change()).await.2.starts_with("10012 "), "a quarter is not for changes");
+    assert_eq!(ask(&frame, request("/v1/vm/a")).await.2, "fine");
+    waiting.pop();
+    let mut next = Box::pin(frame.handle(&client, change(), false));
+    assert!(next.as_mut().now_or_never().is_none(), "a place that is free again is taken");
+}
+
+#[tokio::test]
+async fn a_refused_request_takes_no_place_while_its_body_is_read() {
+    let frame = frame(router(), FrameLimits { requests_max: 1, ..Default::default() });
+    let client = peer();
+    let mut running = Box::pin(frame.handle(&client, request("/never"), false));
+    assert!(running.as_mut().now_or_never().is_none());
+    let endless = Body::from_stream(futures_util::stream::pending::<std::io::Result<Bytes>>());
+    let mut refused = Box::pin(frame.handle(&client, Request::builder().uri("/v1/vm/a").body(endless).unwrap(), false));
+    assert!(refused.as_mut().now_or_never().is_none(), "its client is still sending");
+    drop(running);
+    assert_eq!(ask(&frame, request("/v1/vm/a")).await.2, "fine");
+}
+
+#[tokio::test]
 async fn a_body_announced_as_too_large_is_refused_before_the_handler() {
     let frame = frame(router(), FrameLimits { body_bytes_max: 4, ..Default::default() });
     let post = |text: &'static str| {

@@ -1,14 +1,16 @@
 use super::*;
 use crate::body::read_body;
-use crate::context::FrameErrors;
+use crate::context::{FrameErrors, LongAnswer};
 use crate::frame::FrameLimits;
 use crate::test_support::{NumberErrors, frame};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
+use bytes::Bytes;
+use futures_util::stream;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
 /// A listener on a free port, and the means to end it.
@@ -258,4 +260,85 @@ fn a_taken_port_is_named_in_the_error() {
     let address = listener.local_addr().unwrap();
     let error = BoundSocket::bind_tcp(address).unwrap_err();
     assert!(error.chain().contains(&address.to_string()) && error.chain().contains("in use"), "{}", error.chain());
+}
+
+/// A route whose answer has no end: it says `word` every `pause`, and tells when it is dropped.
+fn endless(word: Bytes, pause: Duration, dropped: mpsc::Sender<()>) -> Router {
+    struct Tell(mpsc::Sender<()>);
+    impl Drop for Tell {
+        fn drop(&mut self) {
+            let _nobody_waits = self.0.try_send(());
+        }
+    }
+    let answer = move || async move {
+        let words = stream::unfold((Tell(dropped), word), move |(tell, word)| async move {
+            tokio::time::sleep(pause).await;
+            Some((Ok::<_, std::convert::Infallible>(word.clone()), (tell, word)))
+        });
+        let mut response = Response::new(axum::body::Body::from_stream(words));
+        response.extensions_mut().insert(LongAnswer);
+        response
+    };
+    Router::new().route("/endless", get(answer))
+}
+
+const WORD: &[u8] = b"still here\n";
+const ENDLESS: &[u8] = b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// Reads lines until the answer has said `count` words more; gives false if the server closed before.
+async fn hears(stream: &mut (impl tokio::io::AsyncBufRead + Unpin), count: usize) -> bool {
+    let (mut heard, mut line) = (0, String::new());
+    while heard < count {
+        line.clear();
+        if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+            return false;
+        }
+        heard += usize::from(line.starts_with("still here"));
+    }
+    true
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_outlives_every_time_limit_while_its_client_takes_it() {
+    let second = Duration::from_secs(1);
+    let limits = FrameLimits { idle_timeout: second, header_timeout: second, request_timeout: 2 * second, ..Default::default() };
+    let (dropped, _alive) = mpsc::channel(1);
+    let running = start(endless(Bytes::from_static(WORD), 15 * second, dropped), limits);
+    // From here on the clock jumps from timer to timer, so that minutes pass at once.
+    tokio::time::pause();
+    let (mut stream, begin) = (BufReader::new(TcpStream::connect(running.address).await.unwrap()), tokio::time::Instant::now());
+    stream.write_all(ENDLESS).await.unwrap();
+    assert!(hears(&mut stream, 40).await, "closed after {:?}", begin.elapsed());
+    assert!(begin.elapsed() >= 600 * second);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_of_an_answer_without_an_end_is_cut_off() {
+    let (dropped, mut is_dropped) = mpsc::channel(1);
+    // It speaks so fast that it soon fills every buffer between.
+    let running = start(endless(Bytes::from(vec![b'x'; 64 << 10]), Duration::ZERO, dropped), FrameLimits::default());
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    stream.write_all(ENDLESS).await.unwrap();
+    tokio::time::pause();
+    is_dropped.recv().await.unwrap();
+    while running.frame.connections.get() != 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_ends_when_its_client_vanishes() {
+    let (dropped, mut is_dropped) = mpsc::channel(1);
+    // So long a pause that no write can find out.
+    let running = start(endless(Bytes::from_static(WORD), Duration::from_secs(3600), dropped), FrameLimits::default());
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    stream.write_all(ENDLESS).await.unwrap();
+    let mut line = String::new();
+    BufReader::new(&mut stream).read_line(&mut line).await.unwrap();
+    assert!(line.contains("200 OK"), "{line}");
+    drop(stream);
+    is_dropped.recv().await.unwrap();
+    while running.frame.connections.get() != 0 {
+        tokio::task::yield_now().await;
+    }
 }

@@ -120,3 +120,56 @@ fn a_dry_run_tells_the_verdict_with_every_reason_and_the_definition_on_request()
     let done = run(&node, &[&resize[..], &["--json"]].concat());
     assert_eq!(serde_json::from_str::<Value>(&done.stdout).unwrap()["is_possible"], false);
 }
+
+/// A node that knows one image and says `verdict` to a dry run; anything that would change it is refused.
+fn careful_node(verdict: Value) -> Node {
+    Node::tcp(move |request| match request.path.as_str() {
+        "/v1/repository/image/list" => success(&json!({"total_count": 1, "list": [{"image_uuid": VM, "image_name": "debian"}]})),
+        "/v1/vm/create" if request.body["dry_run"] == true => success(&verdict),
+        _ => Reply::NotFound,
+    })
+}
+
+#[test]
+fn a_dry_run_of_a_create_sends_the_whole_request_and_prints_the_verdict_or_the_definition() {
+    let xml = "<domain type=\"kvm\">\n  <name>web</name>\n</domain>\n";
+    let node = careful_node(json!({"dry_run": true, "is_possible": true, "problems": [], "domain_xml": xml}));
+    let create = ["vm", "create", "web", "--image", "debian", "--cpus", "2", "--memory", "1G", "--no-start", "--dry-run"];
+    let done = run(&node, &create);
+    assert_eq!((done.code, done.stdout.as_str(), done.stderr.as_str()), (0, "web: possible; nothing was changed\n", ""));
+    let done = run(&node, &[&create[..], &["--xml"]].concat());
+    assert_eq!((done.code, done.stdout.as_str(), done.stderr.as_str()), (0, xml, ""));
+    let done = run(&node, &[&create[..], &["--json"]].concat());
+    assert_eq!(serde_json::from_str::<Value>(&done.stdout).unwrap()["domain_xml"], xml);
+    let posts: Vec<Request> = node.requests().into_iter().filter(|request| request.method == "POST").collect();
+    assert_eq!(posts.len(), 3, "one question each time, no job is asked for: {posts:?}");
+    for post in posts {
+        let wanted = json!({"vm_name": "web", "image_uuid": VM, "cpu_cores": 2, "memory_size": 1 << 30, "start": false, "dry_run": true});
+        assert_eq!((post.path.as_str(), &post.body), ("/v1/vm/create", &wanted));
+    }
+    assert_eq!(run(&node, &["vm", "create", "web", "--image", "debian", "--xml"]).code, 2, "--xml alone would make it");
+}
+
+#[test]
+fn a_dry_run_of_an_impossible_create_prints_every_reason_in_the_users_language_and_fails() {
+    let problem = |code: u32, message: &str, message_cn: &str| json!({"status_code": code, "message": message, "message_cn": message_cn});
+    let problems = [
+        problem(13001, "Vm name already exist: web", "虚拟机名称已存在: web"),
+        problem(12001, "Host resource insufficient: 8 GiB asked for, 2 GiB free", "物理机资源不足: 内存"),
+        problem(16002, "Network does not exist", "网络不存在"),
+    ];
+    let node = careful_node(json!({"dry_run": true, "is_possible": false, "problems": problems, "domain_xml": null}));
+    let create = ["vm", "create", "web", "--image", "debian", "--cpus", "2", "--memory", "8G", "--dry-run", "--xml"];
+    let done = run(&node, &create);
+    let expected = "web: not possible; nothing was changed\n  Vm name already exist: web [13001]\n  \
+                    Host resource insufficient: 8 GiB asked for, 2 GiB free [12001]\n  Network does not exist [16002]\n";
+    assert_eq!((done.code, done.stdout.as_str(), done.stderr.as_str()), (1, expected, ""));
+    let done = run(&node, &[&create[..], &["--language", "cn"]].concat());
+    assert_eq!(done.code, 1, "{}", done.stderr);
+    assert!(
+        ["虚拟机名称已存在: web [13001]", "[12001]", "网络不存在 [16002]"].iter().all(|text| done.stdout.contains(text)),
+        "{}",
+        done.stdout
+    );
+    assert!(node.requests().iter().all(|request| request.method == "GET" || request.body["dry_run"] == true));
+}

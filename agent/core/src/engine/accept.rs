@@ -51,13 +51,20 @@ struct Reserved {
 /// Accepts or refuses; logs both. Runs in a task of its own, so that a client that goes away leaves nothing half accepted.
 pub(super) async fn submit(inner: Arc<Inner>, request: ChangeRequest) -> Result<Accepted> {
     let result = accept(&inner, &request).await;
-    if let Err(error) = &result {
+    if let Err(error) = &result
+        && is_worth_a_row(error)
+    {
         let operation = refused_operation(&inner, &request, error);
         if let Err(log_error) = inner.ports.store.commit(vec![Write::PutOperation(Arc::new(operation))], Durability::Relaxed).await {
             tracing::warn!(error = %log_error.chain(), "A refused request could not be written to the operation log");
         }
     }
     result
+}
+
+/// A refusal for want of room is told at once and leaves nothing: a flood must not fill the log, and a store that fails cannot take a row.
+fn is_worth_a_row(error: &AgentError) -> bool {
+    !matches!(error.code(), ErrorCode::TooManyRequests | ErrorCode::StoreFailed)
 }
 
 async fn accept(inner: &Arc<Inner>, request: &ChangeRequest) -> Result<Accepted> {
@@ -80,7 +87,10 @@ async fn accept(inner: &Arc<Inner>, request: &ChangeRequest) -> Result<Accepted>
     }
     let reserved = reserve(inner, request, &fingerprint).map_err(at!())?;
     if let Err(error) = inner.ports.store.commit(reserved.writes.clone(), Durability::Durable).await {
-        release(inner, &reserved);
+        match error.code() {
+            ErrorCode::Timeout => drop(tokio::spawn(withdraw(inner.clone(), reserved, error.clone()))),
+            _ => release(inner, &reserved),
+        }
         return Err(error.passing(here!()));
     }
     inner.events.poke();
@@ -174,6 +184,10 @@ fn reserve(inner: &Inner, request: &ChangeRequest, fingerprint: &str) -> Result<
             records.extend(planned.change.verb().succeed(snapshot, &Outputs::new(), inner.now()));
         }
         let inverses: Vec<Write> = records.iter().rev().filter_map(|write| inventory::inverse(snapshot, write)).collect();
+        if !is_ended {
+            // Before its records: what they change belongs to it. And once more after them, for a resource that they make.
+            inventory::show_job(snapshot, &job);
+        }
         for write in &records {
             inventory::apply(snapshot, write);
         }
@@ -298,6 +312,27 @@ fn refused_operation(inner: &Inner, request: &ChangeRequest, error: &AgentError)
         create_time: inner.now(),
         finish_time: Some(inner.now()),
     }
+}
+
+/// Ends a job whose commit may or may not have been written, in the store first: a journal must not hold a job that nobody runs. Until
+/// then the job keeps its place, so that nothing else is planned on what may still come.
+async fn withdraw(inner: Arc<Inner>, reserved: Reserved, error: AgentError) {
+    let now = inner.now();
+    let mut job = Job::clone(&reserved.job);
+    let before = job.status.word();
+    (job.status, job.finish_time, job.error, job.input) = (JobStatus::Failed, Some(now), Some(error.record()), Value::Null);
+    let mut writes = reserved.inverses.clone();
+    for write in &reserved.writes {
+        if let Write::PutOperation(operation) = write {
+            let ended = Operation { error: job.error.clone(), finish_time: Some(now), ..Operation::clone(operation) };
+            writes.push(Write::PutOperation(Arc::new(ended)));
+        }
+    }
+    writes.push(Write::PutEvent(Arc::new(events::job_status(&job, before, now))));
+    writes.push(Write::PutJob(Arc::new(job)));
+    runner::commit_at_last(&inner, writes).await;
+    inner.events.poke();
+    release(&inner, &reserved);
 }
 
 /// Puts the picture back after a failed commit.

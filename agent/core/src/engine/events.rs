@@ -148,7 +148,7 @@ impl Teller {
             self.told.remove(&uuid);
         } else {
             self.told.insert(uuid, Told { name: event.resource_name.clone(), status: event.new.clone() });
-            policy::consider(&self.inner, uuid);
+            policy::consider(&self.inner, uuid, &event.old);
         }
         Some(event)
     }

@@ -72,8 +72,8 @@ pub struct EngineConfig {
     pub event_retention: Duration,
     /// What the node does by itself.
     pub policy: PolicySettings,
-    /// How long an undo is tried while libvirt does not answer.
-    pub undo_patience: Duration,
+    /// How long a job waits in all for a libvirt that went away, and after that each step of its undo.
+    pub hypervisor_patience: Duration,
 }
 
 impl Default for EngineConfig {
@@ -93,7 +93,7 @@ impl Default for EngineConfig {
             operation_retention: Duration::from_secs(180 * 24 * 3600),
             event_retention: Duration::from_secs(7 * 24 * 3600),
             policy: PolicySettings::default(),
-            undo_patience: Duration::from_secs(600),
+            hypervisor_patience: Duration::from_secs(600),
         }
     }
 }

@@ -223,7 +223,9 @@ async fn take_event(inner: &Inner, event: HypervisorEvent, dirty: &mut HashSet<U
                 tracing::warn!(error = %error.chain(), "Networks could not be read");
             }
         }
-        HypervisorEvent::Connected | HypervisorEvent::Lagged => {
+        // `follow_connection` reads everything, and whatever happened since the listing has its own event.
+        HypervisorEvent::Connected => {}
+        HypervisorEvent::Lagged => {
             if let Err(error) = relist(inner).await {
                 tracing::warn!(error = %error.chain(), "Listing all VMs failed");
             }

@@ -2,9 +2,9 @@
 //! stopped it was only a full pool. Each goes through the same door as a request, as the daemon's own job.
 
 use super::api::ChangeRequest;
-use super::{Inner, accept};
-use crate::model::{Caller, Management, PoolSpace, StateReason, Vm, VmPhase, VmStatus};
-use crate::port::VOLUMES_POOL;
+use super::{Inner, accept, inventory};
+use crate::model::{Caller, DesiredPower, Management, PoolSpace, StateReason, Vm, VmPhase, VmRecord, VmStatus};
+use crate::port::{Durability, VOLUMES_POOL, Write};
 use crate::verb::{ChangeInput, VmOnlyInput};
 use serde_json::json;
 use std::collections::HashMap;
@@ -53,21 +53,49 @@ pub(super) struct Restarts {
 /// Restarts by VM; VMs that are gone are forgotten with their record.
 pub(super) type RestartCounts = HashMap<Uuid, Restarts>;
 
-/// Looks whether something is to be done for a VM whose status just changed.
-pub(super) fn consider(inner: &Arc<Inner>, vm_uuid: Uuid) {
+/// Looks whether something is to be done for a VM whose status just changed from `old`.
+pub(super) fn consider(inner: &Arc<Inner>, vm_uuid: Uuid, old: &str) {
     let snapshot = inner.world.load();
     let Some(vm) = snapshot.vms.get(&vm_uuid) else { return };
     if vm.management != Management::Managed || vm.job.is_some() {
         return;
     }
-    if wants_restart(vm) {
+    if is_started_outside(vm) && OFF.iter().any(|status| status.word() == old) {
+        tokio::spawn(accept_start_outside(inner.clone(), vm_uuid));
+    } else if wants_restart(vm) {
         plan_restart(inner, vm_uuid, vm.name());
     } else if is_stopped_by_full_pool(vm) && inner.config.policy.resumes_after_full_pool {
         tokio::spawn(resume_when_there_is_space(inner.clone(), vm_uuid));
     }
 }
 
+/// States that only a start leads out of, ours (which has a state of its own) or somebody else's.
+const OFF: [VmStatus; 3] = [VmStatus::Stopped, VmStatus::Crashed, VmStatus::Suspended];
+
+/// It runs although nothing of ours started it.
+fn is_started_outside(vm: &Vm) -> bool {
+    let should_be_off = vm.record.as_ref().is_some_and(|r| r.phase == VmPhase::Ready && r.desired_power == DesiredPower::Off);
+    should_be_off && vm.job.is_none() && matches!(vm.status, VmStatus::Running | VmStatus::Paused)
+}
+
+/// Whoever starts a VM with another tool wants it to run, as if he had asked us.
+async fn accept_start_outside(inner: Arc<Inner>, vm_uuid: Uuid) {
+    let write = inner.world.update(|snapshot| {
+        let vm = snapshot.vms.get(&vm_uuid).filter(|vm| is_started_outside(vm))?;
+        let record = VmRecord { desired_power: DesiredPower::On, ..VmRecord::clone(vm.record.as_ref()?) };
+        let write = Write::PutVm(Arc::new(record));
+        inventory::apply(snapshot, &write);
+        Some(write)
+    });
+    let Some(write) = write else { return };
+    tracing::info!(%vm_uuid, "A VM that was off was started by somebody else");
+    if let Err(error) = inner.ports.store.commit(vec![write], Durability::Relaxed).await {
+        tracing::warn!(%vm_uuid, error = %error.chain(), "That a VM should run could not be stored");
+    }
+}
+
 fn wants_restart(vm: &Vm) -> bool {
+    // A VM that should be off never counts as crashed.
     let asks = vm.record.as_ref().is_some_and(|r| r.restart_on_crash && r.phase == VmPhase::Ready);
     asks && vm.status == VmStatus::Crashed
 }

@@ -40,6 +40,7 @@ fn lost(snapshot: &Snapshot, now: Timestamp, volumes_directory: &str) -> Vec<Wri
         record.phase = VmPhase::Ready;
         record.cpu_cores = observed.cpu_cores;
         record.memory_bytes = observed.memory_bytes;
+        record.desired_power = observed.power.as_desired();
         record.update_time = now;
         for disk in &observed.disks {
             let volume = own_volume(&record, disk, volumes_directory, now);

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //!   queued ──turn──▶ running ──every step──▶ succeeded
-//!                       │ a step fails, or cancel between steps
-//!                       └──▶ undo, last step first ──▶ failed | canceled
+//!                     ▲ │ │ a step fails, or cancel between steps
+//!        libvirt back │ │ └──▶ undo, last step first ──▶ failed | canceled
+//!                     └─┘ libvirt went away in the middle of a step
 //! ```
+//! A step says what is to be so, not what is to be done, and may be half done: it is made so again once libvirt is back.
 
 use super::{Inner, events, inventory, observer};
 use crate::error::ErrorRecord;
-use crate::model::{Event, Job, JobStatus, Operation, ResourceType, StepRecord, StepStatus};
+use crate::model::{Event, Job, JobStatus, Operation, ResourceType, Snapshot, StepRecord, StepStatus};
 use crate::port::{ConnectionState, Durability, TransferControl, Write};
 use crate::verb::{Cancel, Change, GuestSeed, Outputs, Step, StepContext, Weight};
 use crate::{AgentError, ErrorCode, Result, fail};
@@ -27,6 +29,8 @@ const AS_LONG_AS_IT_TAKES: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 /// First and longest pause before something that must succeed is tried again.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// A step that is told so often in a row that libvirt cannot be reached, while the connection stands, is refused for another reason.
+const TRIES_WHILE_UP_MAX: u32 = 8;
 
 /// What a job is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +58,8 @@ pub(super) fn spawn(inner: &Arc<Inner>, job: Arc<Job>, change: Change, cancel: C
             seed,
         };
         let job = Job::clone(&job);
-        Run { inner, job, change, context, mode, told: Vec::new() }.whole().await;
+        let outage = Outage::new(inner.config.hypervisor_patience);
+        Run { inner, job, change, context, mode, outage, told: Vec::new() }.whole().await;
     };
     tokio::spawn(tracing::Instrument::instrument(task, span));
 }
@@ -65,8 +70,29 @@ struct Run {
     change: Change,
     context: StepContext,
     mode: Mode,
+    outage: Outage,
     /// Events that go with the next commit.
     told: Vec<Event>,
+}
+
+/// How a job bears that libvirt is away.
+#[derive(Debug, Clone, Copy)]
+struct Outage {
+    /// Waiting that is left to the job. Only waiting uses it up: a job may do long steps in between.
+    patience: Duration,
+    pause: Duration,
+    tries_while_up: u32,
+}
+
+impl Outage {
+    fn new(patience: Duration) -> Self {
+        Self { patience, pause: RETRY_PAUSES.0, tries_while_up: 0 }
+    }
+
+    /// The next step begins with all its tries, the patience is the job's.
+    fn is_over(&mut self) {
+        *self = Self::new(self.patience);
+    }
 }
 
 impl Run {
@@ -114,6 +140,58 @@ impl Run {
     }
 
     async fn run_step(&mut self, step: &Step, number: usize, count: usize) -> Result<Value> {
+        loop {
+            match self.try_step(step, number, count).await {
+                Err(error) if self.is_hypervisor_away(&error) => self.wait_for_hypervisor(step.name, error).await?,
+                result => {
+                    self.outage.is_over();
+                    return result;
+                }
+            }
+        }
+    }
+
+    /// A call past its deadline says nothing while the connection stands: then one VM is stuck, not libvirt.
+    fn is_hypervisor_away(&self, error: &AgentError) -> bool {
+        let is_up = self.inner.world.load().connection == ConnectionState::Up;
+        error.code() == ErrorCode::HypervisorUnavailable || (error.code() == ErrorCode::Timeout && !is_up)
+    }
+
+    /// Returns once the step may run again; else fails: with `error` when the patience is over, as canceled when somebody asks for that.
+    async fn wait_for_hypervisor(&mut self, step: &'static str, error: AgentError) -> Result<()> {
+        let start = tokio::time::Instant::now();
+        let Outage { patience, pause, tries_while_up } = self.outage;
+        if patience.is_zero() || tries_while_up == TRIES_WHILE_UP_MAX {
+            return Err(error);
+        }
+        tracing::warn!(step, error = %error.chain(), ?patience, "libvirt does not answer; the step runs again once it does");
+        self.journal(step, StepStatus::Waiting).await;
+        let world = self.inner.world.clone();
+        let is_up = |snapshot: &Snapshot| snapshot.connection == ConnectionState::Up;
+        let wait = async {
+            // The call may know before the connection does.
+            tokio::time::sleep(pause.min(patience)).await;
+            let was_up = is_up(&world.load());
+            (world.wait_until(patience.saturating_sub(start.elapsed()), is_up).await, was_up)
+        };
+        let (is_back, was_up) = tokio::select! {
+            waited = wait => waited,
+            () = self.context.cancel.wait(), if self.change.verb().is_cancelable() => return Err(fail!(JobCanceled)),
+        };
+        self.outage = Outage {
+            patience: patience.saturating_sub(start.elapsed()),
+            pause: (pause * 2).min(RETRY_PAUSES.1),
+            tries_while_up: if was_up { tries_while_up + 1 } else { 0 },
+        };
+        if !is_back {
+            return Err(error);
+        }
+        tracing::info!(step, waited = ?start.elapsed(), "libvirt answers again");
+        self.journal(step, StepStatus::Started).await;
+        Ok(())
+    }
+
+    async fn try_step(&mut self, step: &Step, number: usize, count: usize) -> Result<Value> {
         let inner = self.inner.clone();
         let change = self.change.clone();
         let context = self.context.clone();
@@ -225,7 +303,7 @@ impl Run {
 
     /// With patience: as long as libvirt does not answer, the undo waits for it.
     async fn undo_step(&self, name: &'static str) -> Result<()> {
-        let deadline = tokio::time::Instant::now() + self.inner.config.undo_patience;
+        let deadline = tokio::time::Instant::now() + self.inner.config.hypervisor_patience;
         let mut pause = RETRY_PAUSES.0;
         let mut tries_left = 3u32;
         loop {
@@ -330,7 +408,7 @@ async fn ended_operation(inner: &Inner, job: &Job) -> Option<Operation> {
 }
 
 /// Commits until it is done: what happened cannot be taken back any more, so a full disk only delays its record.
-async fn commit_at_last(inner: &Inner, writes: Vec<Write>) {
+pub(super) async fn commit_at_last(inner: &Inner, writes: Vec<Write>) {
     let mut pause = RETRY_PAUSES.0;
     while let Err(error) = inner.ports.store.commit(writes.clone(), Durability::Durable).await {
         tracing::error!(error = %error.chain(), "The end of a job cannot be written, trying again");

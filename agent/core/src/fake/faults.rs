@@ -19,6 +19,8 @@ pub enum Fault {
     HoldAfter,
     /// The connection to the hypervisor goes down instead; other ports fail with `HypervisorUnavailable`.
     Disconnect,
+    /// It is done, then the connection to the hypervisor goes down and takes the answer with it; other ports take no notice.
+    DisconnectAfter,
     /// The process dies before it is done: this call and every later one never return and do nothing.
     CrashBefore,
     /// The process dies right after it was done: this call and every later one never return.
@@ -84,6 +86,8 @@ pub(super) struct Pass {
     released: watch::Receiver<u64>,
     /// The connection is to be cut and the call to fail.
     pub(super) is_disconnect: bool,
+    /// The same, once it is done.
+    pub(super) is_disconnect_after: bool,
 }
 
 impl Faults {
@@ -152,7 +156,7 @@ impl Faults {
         }
         let released = self.0.released.subscribe();
         let fault = self.note(method, about);
-        let mut pass = Pass { after: None, released, is_disconnect: false };
+        let mut pass = Pass { after: None, released, is_disconnect: false, is_disconnect_after: false };
         match fault {
             None => {}
             Some(Fault::FailBefore(error)) => return Err(error),
@@ -162,6 +166,7 @@ impl Faults {
                 std::future::pending::<()>().await;
             }
             Some(Fault::Disconnect) => pass.is_disconnect = true,
+            Some(Fault::DisconnectAfter) => pass.is_disconnect_after = true,
             Some(after @ (Fault::FailAfter(_) | Fault::HoldAfter | Fault::CrashAfter)) => pass.after = Some(after),
         }
         if self.is_crashed() {

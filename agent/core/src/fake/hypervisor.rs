@@ -100,28 +100,33 @@ impl FakeHypervisor {
             return Err(fail!(HypervisorUnavailable, "{reason}"));
         }
         let result = effect(&mut self.node.state.lock());
+        if pass.is_disconnect_after {
+            self.disconnect("cut by a fault");
+            return Err(fail!(HypervisorUnavailable, "the answer was lost"));
+        }
         self.faults.leave(pass).await?;
         result
     }
 
-    /// What the guest does after its delay, unless it was restarted meanwhile.
     async fn ask_guest(&self, method: &'static str, vm_uuid: Uuid, act: fn(&mut World, Uuid)) -> Result<()> {
-        let asked = |world: &mut World| {
+        let node = self.node.clone();
+        let ask = move |world: &mut World| {
             let domain = world.find_running(vm_uuid)?;
-            Ok((domain.heeds_requests, domain.run))
+            if domain.heeds_requests {
+                tokio::spawn(guest_acts(node, vm_uuid, domain.run, act));
+            }
+            Ok(())
         };
-        let (heeds_requests, run) = self.call(method, vm_uuid, asked).await?;
-        if heeds_requests {
-            let node = self.node.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(node.options.guest_delay).await;
-                let mut world = node.state.lock();
-                if world.find_running(vm_uuid).is_ok_and(|domain| domain.run == run && domain.observed.power == PowerState::Running) {
-                    act(&mut world, vm_uuid);
-                }
-            });
-        }
-        Ok(())
+        self.call(method, vm_uuid, ask).await
+    }
+}
+
+/// What the guest does after its delay, unless it was restarted meanwhile.
+async fn guest_acts(node: FakeNode, vm_uuid: Uuid, run: u64, act: fn(&mut World, Uuid)) {
+    tokio::time::sleep(node.options.guest_delay).await;
+    let mut world = node.state.lock();
+    if world.find_running(vm_uuid).is_ok_and(|domain| domain.run == run && domain.observed.power == PowerState::Running) {
+        act(&mut world, vm_uuid);
     }
 }
 

@@ -33,6 +33,7 @@ fn spec(number: u128) -> DomainSpec {
         auto_start: false,
         locked: false,
         restart_on_crash: false,
+        desired_power: crate::model::DesiredPower::On,
         expire_time: None,
         volumes: vec![],
         nics: vec![],

@@ -171,6 +171,8 @@ impl JobStatus {
 pub enum StepStatus {
     /// Begun; after a crash it may be half done.
     Started,
+    /// libvirt went away in the middle of it; it runs again once libvirt is back.
+    Waiting,
     /// Done.
     Done,
     /// Taken back.

@@ -66,6 +66,17 @@ pub enum VmPhase {
     Trashed,
 }
 
+/// Whether a VM should run. A stop or delete counts from its acceptance, also where it fails half-way; a start once it has succeeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DesiredPower {
+    /// It should run or be paused; what ends it otherwise is a crash.
+    #[default]
+    On,
+    /// It should be off; nobody but a person starts it.
+    Off,
+}
+
 /// A VM as asked for and stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VmRecord {
@@ -102,6 +113,9 @@ pub struct VmRecord {
     /// Start again, after a growing pause, when its QEMU died.
     #[serde(default)]
     pub restart_on_crash: bool,
+    /// Whether it should run.
+    #[serde(default)]
+    pub desired_power: DesiredPower,
     /// When it is removed for good, while it is in the trash.
     #[serde(default)]
     pub expire_time: Option<Timestamp>,
@@ -307,9 +321,16 @@ impl Vm {
             (Some(_), Some(StateReason::Contradiction)) => Management::Quarantined,
             (Some(_), _) => Management::Managed,
         };
-        self.status = status_of(self.job.as_ref().map(|j| j.verb), self.observed.as_ref().map(|o| o.power), phase, contradiction.is_some());
+        self.status = status_of(self.job.as_ref().map(|j| j.verb), self.power(), phase, contradiction.is_some());
         self.drift = self.find_drift();
         self.reason = contradiction.unwrap_or_else(|| self.observed_reason());
+    }
+
+    /// What libvirt says it does. What should be off and is off has stopped: where libvirt was away when QEMU ended, it says "crashed" of it.
+    fn power(&self) -> Option<PowerState> {
+        let power = self.observed.as_ref()?.power;
+        let should_be_off = self.record.as_ref().is_some_and(|r| r.desired_power == DesiredPower::Off);
+        Some(if should_be_off && power == PowerState::Crashed { PowerState::Off } else { power })
     }
 
     fn find_drift(&self) -> Vec<String> {

@@ -10,7 +10,7 @@
 //! ```
 //! A transitional state is never stored: it is the running job seen through [`status_of`].
 
-use super::{VerbKind, VmPhase};
+use super::{DesiredPower, VerbKind, VmPhase};
 use serde::{Deserialize, Serialize};
 
 /// What the hypervisor says a domain does.
@@ -67,6 +67,16 @@ pub enum StateReason {
     DomainMissing,
     /// Domain and record contradict each other.
     Contradiction,
+}
+
+impl PowerState {
+    /// Whether a VM that is found so, and of which nothing else is known, should run.
+    pub fn as_desired(self) -> DesiredPower {
+        match self {
+            Self::Running | Self::Paused | Self::Crashed => DesiredPower::On,
+            Self::ShuttingDown | Self::Off | Self::Saved => DesiredPower::Off,
+        }
+    }
 }
 
 impl StateReason {

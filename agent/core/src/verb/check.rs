@@ -97,7 +97,7 @@ pub(super) fn vm<'a>(view: &PlanView<'a>, vm_uuid: Uuid, verb: VerbKind) -> Resu
     let vm = view.snapshot.vms.get(&vm_uuid).ok_or_else(|| fail!(VmNotExist))?;
     let Some(record) = &vm.record else {
         return Err(fail!(VmUnmanaged,
-            "it was not created here and is only shown; change it with the tool that made it"; "该虚拟机不是由本节点创建，仅供查看；请使用创建它的工具进行更改"));
+            "it was not made by this node and is only shown; adopt it first"; "该虚拟机不是由本节点创建，仅供查看；请先纳管"));
     };
     if vm.management == Management::Quarantined && verb != VerbKind::ReleaseVm {
         return Err(

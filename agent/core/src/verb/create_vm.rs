@@ -7,8 +7,8 @@ use super::{
 };
 use crate::error::ErrorRecord;
 use crate::model::{
-    BootSource, DEFAULT_TENANT_UUID, DhcpReservation, Firmware, Image, ImageFormat, ImageStatus, Named, ResourceKey, ResourceType,
-    Snapshot, Timestamp, VerbKind, VmOrigin, VmPhase, VmRecord, Volume, VolumeStatus,
+    BootSource, DEFAULT_TENANT_UUID, DesiredPower, DhcpReservation, Firmware, Image, ImageFormat, ImageStatus, Named, ResourceKey,
+    ResourceType, Snapshot, Timestamp, VerbKind, VmOrigin, VmPhase, VmRecord, Volume, VolumeStatus,
 };
 use crate::port::{DomainSpec, VOLUMES_POOL, VolumeSpec, Write};
 use crate::{Result, fail};
@@ -89,6 +89,7 @@ pub(super) fn assess(input: &CreateVmInput, view: &PlanView<'_>, findings: &mut 
         auto_start: input.auto_start,
         locked: false,
         restart_on_crash: input.restart_on_crash,
+        desired_power: DesiredPower::Off,
         expire_time: None,
         volumes: volumes.iter().map(|v| v.volume_uuid).collect(),
         nics,
@@ -445,6 +446,7 @@ impl Verb for CreateVm {
         let mut record = VmRecord::clone(&self.record);
         record.phase = VmPhase::Ready;
         record.start_time = self.is_started.then_some(now);
+        record.desired_power = if self.is_started { DesiredPower::On } else { DesiredPower::Off };
         let in_use = |volume: &Arc<Volume>| {
             let mut volume = Volume::clone(volume);
             volume.status = VolumeStatus::InUse;
@@ -476,6 +478,7 @@ impl Verb for CreateVm {
         if let Some(Write::PutVm(record)) = writes.first_mut() {
             let record = Arc::make_mut(record);
             record.start_time = None;
+            record.desired_power = DesiredPower::Off;
             record.error = Some(error.clone());
         }
         writes

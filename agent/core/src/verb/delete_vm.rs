@@ -1,11 +1,13 @@
 //! Remove a VM with its root disk. Only goes forward: a failed delete keeps the record, so that it can be asked again.
 
 use super::create_vm::seed_file_name;
-use super::stop_vm::{is_off, shut_down};
+use super::stop_vm::{is_off, shut_down, with_desired_power};
 use super::trash_vm::TrashVm;
 use super::{DeleteVmInput, Outputs, PlanView, Planned, Step, StepContext, Verb, VmOnlyInput, check};
 use crate::error::ErrorRecord;
-use crate::model::{DhcpReservation, ResourceKey, ResourceType, Snapshot, Timestamp, VerbKind, VmPhase, VmRecord, Volume, VolumeStatus};
+use crate::model::{
+    DesiredPower, DhcpReservation, ResourceKey, ResourceType, Snapshot, Timestamp, VerbKind, VmPhase, VmRecord, Volume, VolumeStatus,
+};
 use crate::port::{VOLUMES_POOL, Write};
 use crate::{Result, fail};
 use async_trait::async_trait;
@@ -45,7 +47,8 @@ pub(super) fn plan_delete(input: &DeleteVmInput, view: PlanView<'_>) -> Result<P
         return plan_removal(input, view, &target, VerbKind::DeleteVm);
     }
     let expire_time = view.now.plus(Duration::from_secs(u64::from(keep_days) * 86_400));
-    Ok(Planned::new(TrashVm::new(target.record, expire_time, input.is_forced, view.now), target.vm.name()))
+    let writes = with_desired_power(view.snapshot, input.vm_uuid, DesiredPower::Off);
+    Ok(Planned::new(TrashVm::new(target.record, expire_time, input.is_forced, view.now), target.vm.name()).with_writes(writes))
 }
 
 /// Removes what is in the trash, disks included.
@@ -66,6 +69,7 @@ fn plan_removal(input: &DeleteVmInput, view: PlanView<'_>, target: &check::Targe
     let (removed, released): (Vec<_>, Vec<_>) = volumes.partition(|v| is_own_root(v) || input.is_deleting_volumes);
     let mut record = VmRecord::clone(target.record);
     record.phase = VmPhase::Deleting;
+    record.desired_power = DesiredPower::Off;
     let record = Arc::new(record);
     let writes = vec![Write::PutVm(record.clone())];
     let change = DeleteVm { kind, record, phase_before: target.record.phase, removed, released, is_forced: input.is_forced };

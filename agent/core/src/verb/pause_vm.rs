@@ -1,8 +1,8 @@
 //! Hold a VM's processors, and let them run again.
 
-use super::{Outputs, PlanView, Planned, Step, StepContext, Verb, VmOnlyInput, check};
+use super::{Outputs, PlanView, Planned, Step, StepContext, Verb, VmOnlyInput, check, stop_vm};
 use crate::Result;
-use crate::model::{ResourceKey, ResourceType, Snapshot, Timestamp, VerbKind, Verdict};
+use crate::model::{DesiredPower, ResourceKey, ResourceType, Snapshot, Timestamp, VerbKind, Verdict};
 use crate::port::Write;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -76,7 +76,7 @@ impl Verb for ResumeVm {
         Ok(Value::Null)
     }
 
-    fn succeed(&self, _snapshot: &Snapshot, _outputs: &Outputs, _now: Timestamp) -> Vec<Write> {
-        Vec::new()
+    fn succeed(&self, snapshot: &Snapshot, _outputs: &Outputs, _now: Timestamp) -> Vec<Write> {
+        stop_vm::with_desired_power(snapshot, self.vm_uuid, DesiredPower::On)
     }
 }

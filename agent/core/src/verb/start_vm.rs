@@ -2,7 +2,7 @@
 
 use super::{Outputs, PlanView, Planned, Step, StepContext, Verb, VmOnlyInput, check};
 use crate::Result;
-use crate::model::{ResourceKey, ResourceType, Snapshot, Timestamp, VerbKind, Verdict, VmRecord};
+use crate::model::{DesiredPower, ResourceKey, ResourceType, Snapshot, Timestamp, VerbKind, Verdict, VmRecord};
 use crate::port::Write;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -51,11 +51,12 @@ impl Verb for StartVm {
     }
 }
 
-/// The VM's record with a new start time; what went wrong before is over.
+/// The VM's record with a new start time, as one that should run; what went wrong before is over.
 pub(super) fn with_start_time(snapshot: &Snapshot, vm_uuid: Uuid, now: Timestamp) -> Vec<Write> {
     let Some(record) = snapshot.vms.get(&vm_uuid).and_then(|vm| vm.record.as_ref()) else { return Vec::new() };
     let mut record = VmRecord::clone(record);
     record.start_time = Some(now);
+    record.desired_power = DesiredPower::On;
     record.error = None;
     vec![Write::PutVm(Arc::new(record))]
 }

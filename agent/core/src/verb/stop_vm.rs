@@ -1,12 +1,14 @@
 //! Switch a VM off: ask the guest, wait, then switch off without asking.
 
 use super::{Outputs, PlanView, Planned, Step, StepContext, StopVmInput, Verb, check};
-use crate::model::{PowerState, ResourceKey, ResourceType, Snapshot, Timestamp, VerbKind, VmStatus};
+use crate::error::ErrorRecord;
+use crate::model::{DesiredPower, PowerState, ResourceKey, ResourceType, Snapshot, Timestamp, VerbKind, VmRecord, VmStatus};
 use crate::port::Write;
 use crate::{ErrorCode, Result, fail};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -21,6 +23,9 @@ pub struct StopVm {
     vm_uuid: Uuid,
     is_forced: bool,
     timeout_seconds: u64,
+    /// For a stop that is canceled.
+    #[serde(default)]
+    desired_before: DesiredPower,
 }
 
 pub(super) fn plan(input: &StopVmInput, view: PlanView<'_>) -> Result<Planned> {
@@ -35,7 +40,11 @@ pub(super) fn plan(input: &StopVmInput, view: PlanView<'_>) -> Result<Planned> {
             "paused: its guest cannot answer; resume it first or stop it with force"; "已暂停: 客户机无法响应；请先恢复或强制停止"));
     }
     let timeout_seconds = input.timeout_seconds.map_or(view.settings.stop_timeout.as_secs(), u64::from);
-    Ok(Planned::new(StopVm { vm_uuid: input.vm_uuid, is_forced: input.is_forced, timeout_seconds }, target.vm.name()))
+    let desired_before = target.record.desired_power;
+    // At once: from now on nobody may start it again by himself, however far this gets.
+    let writes = with_desired_power(view.snapshot, input.vm_uuid, DesiredPower::Off);
+    let change = StopVm { vm_uuid: input.vm_uuid, is_forced: input.is_forced, timeout_seconds, desired_before };
+    Ok(Planned::new(change, target.vm.name()).with_writes(writes))
 }
 
 const SHUTDOWN: Step = Step::light("shutdown");
@@ -65,13 +74,28 @@ impl Verb for StopVm {
         Ok(Value::Null)
     }
 
-    fn succeed(&self, _snapshot: &Snapshot, _outputs: &Outputs, _now: Timestamp) -> Vec<Write> {
-        Vec::new()
+    fn succeed(&self, snapshot: &Snapshot, _outputs: &Outputs, _now: Timestamp) -> Vec<Write> {
+        with_desired_power(snapshot, self.vm_uuid, DesiredPower::Off)
+    }
+
+    fn fail(&self, snapshot: &Snapshot, error: &ErrorRecord, _now: Timestamp) -> Vec<Write> {
+        // Only who cancels a stop takes the wish back. One that fails half-way may have reached the guest already.
+        let desired = if error.code == ErrorCode::JobCanceled { self.desired_before } else { DesiredPower::Off };
+        with_desired_power(snapshot, self.vm_uuid, desired)
     }
 
     fn is_cancelable(&self) -> bool {
         !self.is_forced
     }
+}
+
+/// The VM's record with what it should do; nothing where it says so already.
+pub(super) fn with_desired_power(snapshot: &Snapshot, vm_uuid: Uuid, desired_power: DesiredPower) -> Vec<Write> {
+    let Some(record) = snapshot.vms.get(&vm_uuid).and_then(|vm| vm.record.as_ref()) else { return Vec::new() };
+    if record.desired_power == desired_power {
+        return Vec::new();
+    }
+    vec![Write::PutVm(Arc::new(VmRecord { desired_power, ..VmRecord::clone(record) }))]
 }
 
 /// True for a VM that the hypervisor says is off.

@@ -3,7 +3,7 @@
 use super::delete_vm::{GraceInput, shut_down_or_switch_off};
 use super::{Outputs, Step, StepContext, Verb, domain_spec};
 use crate::Result;
-use crate::model::{ResourceKey, ResourceType, Snapshot, Timestamp, VerbKind, VmPhase, VmRecord};
+use crate::model::{DesiredPower, ResourceKey, ResourceType, Snapshot, Timestamp, VerbKind, VmPhase, VmRecord};
 use crate::port::{DomainSpec, Write};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,7 @@ impl TrashVm {
     pub(super) fn new(record: &Arc<VmRecord>, expire_time: Timestamp, is_forced: bool, now: Timestamp) -> Self {
         let mut after = VmRecord::clone(record);
         after.phase = VmPhase::Trashed;
+        after.desired_power = DesiredPower::Off;
         after.expire_time = Some(expire_time);
         after.update_time = now;
         Self { before: record.clone(), after: Arc::new(after), is_forced }

@@ -120,7 +120,7 @@ fn numbers(config: &Config, report: &mut Report) {
     report.range("engine.operation_retention_days", engine.operation_retention_days, 1, 3650);
     report.range("engine.event_retention_days", engine.event_retention_days, 1, 3650);
     report.range("engine.storage_free_min_bytes", engine.storage_free_min_bytes, 0, 1 << 50);
-    report.range("engine.undo_patience_seconds", engine.undo_patience_seconds, 0, 86_400);
+    report.range("engine.libvirt_patience_seconds", engine.libvirt_patience_seconds, 0, 86_400);
     report.range("engine.stop_timeout_seconds", engine.stop_timeout_seconds, 0, 3600);
     report.range("statistics.interval_seconds", config.statistics.interval_seconds, 1, 3600);
     report.range("auth.token_lifetime_seconds", auth.token_lifetime_seconds, 60, 365 * 86_400);

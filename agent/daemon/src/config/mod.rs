@@ -216,8 +216,8 @@ section! {
         event_retention_days: u64 = 7,
         /// Space that must be free in the volumes pool before a disk is made in it.
         storage_free_min_bytes: u64 = 64 << 20,
-        /// How long an undo is tried while libvirt does not answer.
-        undo_patience_seconds: u64 = 600,
+        /// How long a job waits in all for a libvirt that went away, and after that each step of its undo.
+        libvirt_patience_seconds: u64 = 600,
         /// How long running jobs may take to end when the daemon stops.
         stop_timeout_seconds: u64 = 20,
     }

@@ -28,6 +28,7 @@ pub(super) struct Devices<'a> {
     video: Option<Video>,
     memballoon: Balloon,
     rng: Rng,
+    // No watchdog: since libvirt 9.1 every q35 machine has that of its chipset, which resets the guest. Any other would cost a PCI bridge.
     #[serde(skip_serializing_if = "Option::is_none")]
     panic: Option<Model>,
 }

@@ -33,6 +33,7 @@ fn record() -> VmRecord {
         auto_start: false,
         locked: false,
         restart_on_crash: false,
+        desired_power: hvnode_core::model::DesiredPower::On,
         expire_time: None,
         volumes: vec![],
         nics: vec![],

@@ -1,13 +1,14 @@
 //! Atomicity, sharing of flushes, crashes, full disks.
 
 use super::{ALL, beside, folder, job, operation, settings, store, vm};
+use crate::check::look_once;
 use crate::{SqliteStore, StoreStatistics};
 use hvnode_core::ErrorCode;
 use hvnode_core::model::JobStatus;
 use hvnode_core::port::{Durability, JobFilter, OperationFilter, Store, Write};
 use nix::unistd::{Uid, geteuid, setfsuid};
 use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -202,4 +203,89 @@ async fn a_commit_the_disk_never_takes_is_given_up_and_never_written() {
     store.commit(vec![put_job(2)], Durability::Durable).await.unwrap();
     let open = store.load().await.unwrap().open_jobs;
     assert_eq!(open.iter().map(|job| job.job_uuid.as_u128()).collect::<Vec<_>>(), [2]);
+}
+
+/// Overwrites every page after the first in place, as a failing disk or a stray program may.
+fn overwrite_pages(path: &Path) {
+    let length = std::fs::metadata(path).unwrap().len();
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.write_all_at(&vec![0x5a; usize::try_from(length).unwrap() - 4096], 4096).unwrap();
+}
+
+#[tokio::test]
+async fn damage_found_while_serving_ends_all_writing_and_spares_what_is_left() {
+    let (folder, path) = folder();
+    // Larger than what the writer keeps in memory, and all of it in the file.
+    let store = SqliteStore::open(&path).unwrap();
+    for start in (1..=4000).step_by(500) {
+        store.commit((start..start + 500).map(|number| Write::PutVm(Arc::new(vm(number)))).collect(), Durability::Durable).await.unwrap();
+    }
+    store.writer().run(|connection| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap());
+    store.commit(vec![put_job(1)], Durability::Durable).await.unwrap();
+    overwrite_pages(&path);
+    let error = store.load().await.unwrap_err();
+    let shown = path.display().to_string();
+    for error in [error, store.commit(vec![put_job(2)], Durability::Durable).await.unwrap_err()] {
+        assert_eq!(error.code(), ErrorCode::StoreFailed);
+        assert!(error.message().contains(&shown) && error.message().contains("is damaged"), "{}", error.chain());
+        assert!(error.message_cn().contains(&shown) && error.message_cn().contains("已损坏"), "{}", error.message_cn());
+    }
+    let copy = folder.path().join("copy.db");
+    assert!(store.backup_to(&copy).await.is_err() && !copy.exists(), "no copy of what is damaged");
+    let before = [std::fs::read(&path).unwrap(), std::fs::read(beside(&path, "-wal")).unwrap()];
+    assert!(!before[1].is_empty());
+    drop(store);
+    assert_eq!([std::fs::read(&path).unwrap(), std::fs::read(beside(&path, "-wal")).unwrap()], before, "left as it was found");
+}
+
+#[tokio::test]
+async fn a_start_on_a_damaged_database_names_the_file_and_what_to_do_and_touches_nothing() {
+    for keep in [4096, 0] {
+        let (_folder, path) = folder();
+        let store = SqliteStore::open(&path).unwrap();
+        store.commit((1..=200).map(|number| Write::PutVm(Arc::new(vm(number)))).collect(), Durability::Durable).await.unwrap();
+        drop(store);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[keep..].fill(0x5a);
+        std::fs::write(&path, &bytes).unwrap();
+        let error = match SqliteStore::open(&path) {
+            Err(error) => error,
+            Ok(store) => store.load().await.unwrap_err(),
+        };
+        assert_eq!(error.code(), ErrorCode::StoreFailed);
+        for part in [path.display().to_string().as_str(), "restore a backup", "move the file", "takes the VMs over from libvirt"] {
+            assert!(error.message().contains(part), "no {part} in {}", error.chain());
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    }
+}
+
+#[tokio::test]
+async fn damage_below_the_caches_is_found_by_looking_through_the_file() {
+    let (_folder, path) = folder();
+    let store = SqliteStore::open(&path).unwrap();
+    store.commit((1..=200).map(|number| Write::PutVm(Arc::new(vm(number)))).collect(), Durability::Durable).await.unwrap();
+    store.writer().run(|connection| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap());
+    store.commit(vec![put_job(1)], Durability::Durable).await.unwrap();
+    look_once(&path, store.guard()).unwrap();
+    overwrite_pages(&path);
+    store.commit(vec![put_job(2)], Durability::Durable).await.expect("what the writer has in memory hides it");
+    assert!(look_once(&path, store.guard()).unwrap_err().message().contains("is damaged"));
+    assert!(store.commit(vec![put_job(3)], Durability::Durable).await.unwrap_err().message().contains("is damaged"));
+}
+
+#[tokio::test]
+async fn a_database_that_becomes_read_only_while_serving_refuses_commits_until_it_is_not() {
+    let (_folder, store) = store();
+    store.commit(vec![put_job(1)], Durability::Durable).await.unwrap();
+    store.writer().run(|connection| connection.pragma_update(None, "query_only", true).unwrap());
+    for durability in [Durability::Durable, Durability::Relaxed] {
+        let error = store.commit(vec![put_job(2), put_job(3)], durability).await.unwrap_err();
+        assert_eq!((error.message(), error.code().is_retryable()), ("Database error: the database is read-only".into(), true));
+        assert_eq!(error.message_cn(), "数据库出错: 数据库只读");
+        assert_eq!(store.load().await.unwrap().open_jobs.len(), 1);
+    }
+    store.writer().run(|connection| connection.pragma_update(None, "query_only", false).unwrap());
+    store.commit(vec![put_job(2), put_job(3)], Durability::Durable).await.unwrap();
+    assert_eq!(store.load().await.unwrap().open_jobs.len(), 3);
 }

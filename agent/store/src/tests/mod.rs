@@ -102,6 +102,7 @@ fn vm(number: u128) -> VmRecord {
         auto_start: true,
         locked: false,
         restart_on_crash: false,
+        desired_power: hvnode_core::model::DesiredPower::On,
         expire_time: None,
         volumes: vec![Uuid::from_u128(7)],
         nics: vec![],

@@ -279,7 +279,9 @@ async fn a_vm_of_somebody_else_is_shown_and_cannot_be_changed() {
     assert!(bench.engine.wait_until(SOON, |s| s.vms.contains_key(&uuid)).await);
     assert_eq!(bench.engine.snapshot().vms[&uuid].management, Management::Unmanaged);
     for change in [stop(uuid, true, None), delete(uuid), ChangeInput::StartVm(VmOnlyInput { vm_uuid: uuid })] {
-        assert_eq!(code(bench.engine.submit(request(change)).await), ErrorCode::VmUnmanaged);
+        let error = bench.engine.submit(request(change)).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::VmUnmanaged);
+        assert!(error.message().contains("adopt it first") && error.message_cn().contains("请先纳管"), "{error}");
     }
 }
 

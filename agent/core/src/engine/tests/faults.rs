@@ -11,13 +11,13 @@ const CALLS_MAX: u64 = 60;
 
 /// A verb, the state it starts from, and the state it should reach.
 #[derive(Debug, Clone, Copy)]
-struct Scenario {
-    name: &'static str,
+pub(super) struct Scenario {
+    pub(super) name: &'static str,
     /// Built before any fault is set; gives the change to be tried.
     change: fn(Uuid, Uuid) -> ChangeInput,
     /// Whether a VM is to run, to be off, or not to be there at the start.
     start: Start,
-    expected: Option<VmStatus>,
+    pub(super) expected: Option<VmStatus>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,7 +29,7 @@ enum Start {
     Trashed,
 }
 
-const SCENARIOS: &[Scenario] = &[
+pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "create",
         change: |_, image| ChangeInput::CreateVm(Box::new(CreateVmInput { root: RootSource::Image(image), ..create_input("new") })),
@@ -106,7 +106,7 @@ const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-async fn prepare(scenario: &Scenario) -> (Bench, Uuid, ChangeInput) {
+pub(super) async fn prepare(scenario: &Scenario) -> (Bench, Uuid, ChangeInput) {
     let bench = bench().await;
     let mut vm = Uuid::nil();
     if scenario.start != Start::NoVm {
@@ -128,7 +128,7 @@ fn trash(vm_uuid: Uuid) -> ChangeInput {
 }
 
 /// Records, domains, files and reservations say the same.
-fn assert_consistent(bench: &Bench, what: &str) {
+pub(super) fn assert_consistent(bench: &Bench, what: &str) {
     let snapshot = bench.engine.snapshot();
     assert!(snapshot.open_jobs.is_empty(), "{what}: a job never ended");
     let records: Vec<_> = snapshot.vms.values().filter_map(|vm| vm.record.clone()).collect();
@@ -147,7 +147,7 @@ fn assert_consistent(bench: &Bench, what: &str) {
 }
 
 /// What a job that ended well promised.
-fn assert_reached(bench: &Bench, scenario: &Scenario, vm_uuid: Uuid, what: &str) {
+pub(super) fn assert_reached(bench: &Bench, scenario: &Scenario, vm_uuid: Uuid, what: &str) {
     assert_eq!(bench.status(vm_uuid), scenario.expected, "{what}");
     if scenario.name == "update" {
         assert_eq!(bench.engine.snapshot().vms[&vm_uuid].name(), "renamed", "{what}");

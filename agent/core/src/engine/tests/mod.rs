@@ -3,6 +3,8 @@
 mod behaviour;
 mod events;
 mod faults;
+mod outage;
+mod overload;
 
 use super::*;
 use crate::ErrorCode;
@@ -30,10 +32,14 @@ fn config() -> EngineConfig {
         restart_pauses: (Duration::from_millis(20), Duration::from_millis(100)),
         ..PolicySettings::default()
     };
-    EngineConfig { undo_patience: Duration::from_millis(300), policy, ..EngineConfig::default() }
+    EngineConfig { hypervisor_patience: Duration::from_millis(300), policy, ..EngineConfig::default() }
 }
 
 async fn open(node: FakeNode, store: Arc<FakeStore>, faults: Faults) -> Bench {
+    open_with(config(), node, store, faults).await
+}
+
+async fn open_with(config: EngineConfig, node: FakeNode, store: Arc<FakeStore>, faults: Faults) -> Bench {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let hypervisor = FakeHypervisor::new(node.clone(), faults.clone());
     let ports = EnginePorts {
@@ -44,7 +50,7 @@ async fn open(node: FakeNode, store: Arc<FakeStore>, faults: Faults) -> Bench {
         clock,
     };
     let stored = store.load().await.unwrap();
-    let engine = Engine::start(config(), ports, stored).await.unwrap();
+    let engine = Engine::start(config, ports, stored).await.unwrap();
     Bench { node, store, faults, hypervisor, engine }
 }
 

@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use hvnode_core::engine::{Engine, EngineConfig, EnginePorts};
 use hvnode_core::fake::{FakeHypervisor, FakeImageTransfer, FakeNode, FakeProbe, FakeStore, Faults, NodeOptions};
 use hvnode_core::model::Role;
-use hvnode_core::port::{Clock, Store, SystemClock};
+use hvnode_core::port::{Clock, Durability, Store, SystemClock, Write};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(super) struct Bench {
     pub(super) accounts: Arc<Accounts>,
     pub(super) images: Arc<FakeImageTransfer>,
     pub(super) faults: Faults,
-    router: Router,
+    pub(super) router: Router,
 }
 
 /// An answer.
@@ -81,10 +81,18 @@ impl Answer {
 
 impl Bench {
     pub(super) async fn new() -> Self {
+        Self::with_past(Vec::new()).await
+    }
+
+    /// A node whose store already holds what `past` writes.
+    pub(super) async fn with_past(past: Vec<Write>) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let node = FakeNode::new(NodeOptions::default(), clock.clone());
         let faults = Faults::new();
         let store = FakeStore::new(faults.clone());
+        if !past.is_empty() {
+            store.commit(past, Durability::Durable).await.unwrap();
+        }
         let images = FakeImageTransfer::new(node.clone(), faults.clone());
         let ports = EnginePorts {
             hypervisor: FakeHypervisor::new(node.clone(), faults.clone()),

@@ -2,13 +2,23 @@
 
 use super::super::event_stream::STREAMS_MAX;
 use super::bench::{Bench, SOON};
+use crate::frame::FrameLimits;
+use crate::listener::{BoundSocket, PeerTrust, serve};
+use crate::test_support::frame;
 use axum::body::Body;
 use axum::response::Response;
 use http::header;
 use http_body_util::BodyExt;
-use hvnode_core::model::Role;
+use hvnode_core::model::{Event, EventKind, ResourceKey, ResourceType, Role, Timestamp};
+use hvnode_core::port::Write;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use uuid::Uuid;
 
 async fn page(bench: &Bench, query: &str) -> Value {
     bench.get(&format!("/v1/event/list?{query}")).await.data().clone()
@@ -118,6 +128,133 @@ async fn a_cursor_that_is_not_of_this_node_is_a_gap() {
     let (id, kind, data) = stream.event().await.unwrap();
     assert_eq!((kind.as_str(), &data["next_cursor"]), ("gap", &json!(id)));
     assert!(id < foreign);
+}
+
+/// Writes that leave the last two of five events of a former run, with cursors 4 and 5.
+fn pruned_past() -> Vec<Write> {
+    let event = |second: i64, old: &str, new: &str| {
+        Write::PutEvent(Arc::new(Event {
+            cursor: 0,
+            time: Timestamp::from_seconds(second),
+            kind: EventKind::ImageStatus,
+            resource: Some(ResourceKey { kind: ResourceType::Image, uuid: Uuid::from_u128(7) }),
+            resource_name: "old".into(),
+            old: old.into(),
+            new: new.into(),
+            reason: String::new(),
+            job_uuid: None,
+            request_id: String::new(),
+        }))
+    };
+    let never = Timestamp(i64::MIN);
+    let events_before = Timestamp::from_seconds(4);
+    let prune = Write::Prune { jobs_before: never, operations_before: never, tokens_before: never, events_before };
+    vec![event(1, "", "a"), event(2, "a", "b"), event(3, "b", "c"), event(4, "c", "d"), event(5, "d", ""), prune]
+}
+
+#[tokio::test]
+async fn a_list_after_a_cursor_older_than_what_is_kept_says_that_there_is_a_gap_once() {
+    let bench = Bench::with_past(pruned_past()).await;
+    for cursor in [1, 2] {
+        let first = page(&bench, &format!("cursor={cursor}&limit=1")).await;
+        assert_eq!((&first["has_gap"], &first["next_cursor"], &first["list"][0]["old"]), (&json!(true), &json!(4), &json!("c")));
+    }
+    let next = page(&bench, "cursor=4&limit=1").await;
+    assert_eq!((&next["has_gap"], &next["next_cursor"]), (&json!(false), &json!(5)), "the gap was told");
+    assert_eq!(page(&bench, "cursor=3&limit=1").await["has_gap"], false, "what follows 3 is all there");
+    assert_eq!(page(&bench, "cursor=0&limit=1").await["has_gap"], false, "0 asks for all that is kept");
+}
+
+#[tokio::test]
+async fn a_stream_after_a_cursor_older_than_what_is_kept_begins_with_a_gap() {
+    let bench = Bench::with_past(pruned_past()).await;
+    for (path, last_event_id) in [("/v1/event/stream", Some("1")), ("/v1/event/stream?cursor=1", None)] {
+        let mut stream = Stream::open(&bench, path, last_event_id).await;
+        assert_eq!(stream.event().await.unwrap(), (3, "gap".into(), json!({"next_cursor": 3})));
+        let (id, kind, event) = stream.event().await.unwrap();
+        assert_eq!((id, kind.as_str(), &event["old"]), (4, "image_status", &json!("c")));
+        let kinds = [stream.event().await.unwrap().1, stream.event().await.unwrap().1];
+        assert!(!kinds.contains(&"gap".to_owned()), "{kinds:?}");
+    }
+    // What the gap named is a place to go on from.
+    let mut stream = Stream::open(&bench, "/v1/event/stream", Some("3")).await;
+    assert_eq!(stream.event().await.unwrap().0, 4);
+}
+
+/// The node's API on a port of this machine, until this is dropped.
+struct Listening {
+    address: SocketAddr,
+    token: String,
+    _stop: watch::Sender<bool>,
+}
+
+impl Listening {
+    async fn start(bench: &Bench, limits: FrameLimits) -> Self {
+        let token = bench.account("reader", Role::Reader, "a long enough password").await;
+        let socket = BoundSocket::bind_tcp(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let BoundSocket::Tcp(listener) = &socket else { unreachable!() };
+        let (address, stop) = (listener.local_addr().unwrap(), watch::Sender::new(false));
+        tokio::spawn(serve(socket, frame(bench.router.clone(), limits), Arc::new(PeerTrust::new("")), stop.subscribe()));
+        Self { address, token, _stop: stop }
+    }
+
+    /// Asks for the stream and reads on until `text` comes. Gives the connection, or nothing if the server ended it before.
+    async fn stream_until(&self, text: &str) -> Option<BufReader<TcpStream>> {
+        let mut stream = BufReader::new(TcpStream::connect(self.address).await.unwrap());
+        let head = format!("GET /v1/event/stream HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {}\r\n\r\n", self.token);
+        stream.write_all(head.as_bytes()).await.unwrap();
+        read_until(&mut stream, text).await.then_some(stream)
+    }
+}
+
+async fn read_until(stream: &mut BufReader<TcpStream>, text: &str) -> bool {
+    let mut line = String::new();
+    while !line.contains(text) {
+        line.clear();
+        if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+            return false;
+        }
+    }
+    true
+}
+
+#[tokio::test]
+async fn a_quiet_stream_outlives_the_listeners_time_limits_and_then_tells_what_happens() {
+    let bench = Bench::new().await;
+    let vm_uuid = bench.vm("web").await;
+    assert!(bench.engine.wait_until(SOON, |snapshot| snapshot.open_jobs.is_empty()).await);
+    let second = Duration::from_secs(1);
+    let limits = FrameLimits { idle_timeout: second, header_timeout: second, request_timeout: second, ..Default::default() };
+    let listening = Listening::start(&bench, limits).await;
+    let mut stream = listening.stream_until("retry: ").await.unwrap();
+    // The clock jumps from timer to timer: ten minutes with nothing but signs of life.
+    tokio::time::pause();
+    let begin = tokio::time::Instant::now();
+    while begin.elapsed() < 600 * second {
+        assert!(read_until(&mut stream, "\n").await, "closed after {:?}", begin.elapsed());
+    }
+    tokio::time::resume();
+    bench.node.kill_qemu(vm_uuid.parse().unwrap());
+    assert!(read_until(&mut stream, "\"new\":\"crashed\"").await);
+}
+
+#[tokio::test]
+async fn a_client_that_vanishes_frees_its_stream() {
+    let bench = Bench::new().await;
+    let listening = Listening::start(&bench, FrameLimits::default()).await;
+    let mut open = Vec::new();
+    for _ in 0..STREAMS_MAX {
+        open.push(listening.stream_until("retry: ").await.unwrap());
+    }
+    assert!(listening.stream_until("retry: ").await.is_none(), "there is no place left");
+    drop(open.pop());
+    let again = async {
+        while listening.stream_until("retry: ").await.is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    // Sooner than the next sign of life could find out.
+    tokio::time::timeout(SOON, again).await.unwrap();
 }
 
 #[tokio::test]
