@@ -200,24 +200,3 @@ async fn a_vm_that_a_full_pool_stopped_goes_on_by_itself_once_there_is_space() {
     let changes = node.own_changes().await;
     assert!(!changes.is_empty() && changes.iter().all(|(action, _)| action == "policy/resume_after_full_pool"), "{changes:?}");
 }
-
-#[tokio::test]
-async fn scratch_resume_storm() {
-    let (node, uuids) = Node::with_images().await;
-    let vm = create(&node, &uuids, "writer", json!({"start": false, "usds": [{"usd_name": "data", "storage_size": 64 << 20}]})).await;
-    let script = r#"set -e; mkdir /run/small; mount -t tmpfs -o size=16m tmpfs /run/small; cd /var/lib/hvnode/volumes; f=$(ls); mv $f /run/small/; ln -s /run/small/$f $f; chmod 755 /run/small; chmod 666 /run/small/*"#;
-    node.host.run(&["sh", "-c", script]);
-    node.act("start", &vm).await.ok();
-    wait_for_boot(&node, &vm, 1).await;
-    in_guest(&node, "writer", "dd if=/dev/zero of=/dev/vda bs=1M count=48 conv=fsync").await;
-    becomes(&node, &vm, "paused", "io_error", PATIENCE).await;
-    for _ in 0..6 {
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        let v = node.vm(&vm).await;
-        println!("own changes so far: {} {} {} {}", node.own_changes().await.len(), v["status"], v["status_reason"], node.host.virsh(&["domstate", "--reason", "writer"]).trim());
-    }
-    let mut reader = Reader::default();
-    reader.read_until(&node, "", |e| e.len() > 5).await;
-    println!("told {:?}", reader.told(&vm));
-    panic!("look");
-}

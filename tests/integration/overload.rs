@@ -180,8 +180,7 @@ async fn assert_full_house_is_told(node: &Node) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_libvirtd_that_hangs_under_load_costs_refusals_and_heals_and_so_does_one_that_dies_hanging() {
-    let mut node = Node::start_with(&[OVER_TCP, "HVNODE__ENGINE__JOBS_OPEN_MAX=4"], |_| {}).await;
-    node.client.token = None;
+    let node = Node::start_with(&[OVER_TCP, "HVNODE__ENGINE__JOBS_OPEN_MAX=4"], |_| {}).await;
     let uuids = node.import_images().await;
     let steady = node.create_light_vm(&uuids, "steady").await;
     let mut vms = Vec::new();

@@ -75,7 +75,7 @@ pub(crate) async fn start_node(config: &Config, is_simulated: bool) -> Result<No
     let source = engine.clone();
     let snapshot: SnapshotSource = Arc::new(move || source.snapshot());
     let health = Health::new(snapshot.clone());
-    store.report_to(health.clone());
+    store.report_to(&health);
     let limits = Arc::new(ArcSwap::from_pointee(frame_limits(config)));
     Ok(Node { engine, accounts, store, health, limits, metrics, snapshot })
 }

@@ -7,7 +7,7 @@ use hvnode_core::Result;
 use hvnode_core::model::{Event, Job, Operation, Timestamp};
 use hvnode_core::port::{Durability, JobFilter, Listing, OperationFilter, Page, Store, StoredState, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -20,7 +20,8 @@ pub(crate) struct MeteredStore {
     metrics: Arc<Metrics>,
     is_up: AtomicBool,
     /// Comes after the engine, which comes after the store.
-    health: OnceLock<Arc<Health>>,
+    /// Held weakly: the health page reaches the engine, and that this store.
+    health: OnceLock<Weak<Health>>,
 }
 
 impl MeteredStore {
@@ -29,9 +30,9 @@ impl MeteredStore {
     }
 
     /// Whom to tell from now on.
-    pub(crate) fn report_to(&self, health: Arc<Health>) {
+    pub(crate) fn report_to(&self, health: &Arc<Health>) {
         health.set_store_up(self.is_up.load(Ordering::Relaxed));
-        let _set_once = self.health.set(health);
+        let _set_once = self.health.set(Arc::downgrade(health));
     }
 
     /// Asks the store for something small; where commits fail, tries one that changes nothing. False where it does not answer at all
@@ -65,7 +66,7 @@ impl MeteredStore {
 
     fn set_up(&self, is_up: bool) {
         self.is_up.store(is_up, Ordering::Relaxed);
-        if let Some(health) = self.health.get() {
+        if let Some(health) = self.health.get().and_then(Weak::upgrade) {
             health.set_store_up(is_up);
         }
     }
