@@ -192,10 +192,8 @@ impl Engine {
         let is_cancelable = job.status == JobStatus::Queued || Change::from_job(&job)?.verb().is_cancelable();
         let cancel = self.inner.lanes.lock().cancel_of(job_uuid);
         match cancel {
-            Some(cancel) if is_cancelable => {
-                cancel.set();
-                Ok(job)
-            }
+            // It may have begun since it was looked at.
+            Some(cancel) if is_cancelable && cancel.set() => Ok(job),
             _ => Err(fail!(JobNotCancelable)),
         }
     }

@@ -97,18 +97,30 @@ impl Outage {
 
 impl Run {
     async fn whole(mut self) {
+        // What may have begun in a former run is past the point.
+        let may_have_begun = self.mode != Mode::Run && self.pass_the_point();
         self.wait_for_turn().await;
+        let is_begun = may_have_begun || self.pass_the_point();
         self.job.status = JobStatus::Running;
         self.job.start_time = Some(self.job.start_time.unwrap_or_else(|| self.inner.now()));
         self.job.is_after_restart |= self.mode != Mode::Run;
         self.told.push(events::job_status(&self.job, JobStatus::Queued.word(), self.inner.now()));
         self.publish();
         tracing::info!(resource = %self.job.resource.uuid, name = %self.job.resource_name, after_restart = self.job.is_after_restart, "Job started");
-        let outcome = if self.mode == Mode::Undo { Err(restarted_error(&self.job)) } else { self.forward().await };
+        let outcome = match self.mode {
+            Mode::Undo => Err(restarted_error(&self.job)),
+            _ if !is_begun => Err(fail!(JobCanceled)),
+            _ => self.forward().await,
+        };
         match outcome {
             Ok(outputs) => self.succeed(&outputs).await,
             Err(error) => self.fail(error).await,
         }
+    }
+
+    /// A verb that cannot be canceled is canceled before its first step or never. False where it was.
+    fn pass_the_point(&self) -> bool {
+        self.change.verb().is_cancelable() || self.context.cancel.seal()
     }
 
     async fn wait_for_turn(&self) {

@@ -51,29 +51,53 @@ pub type Outputs = HashMap<&'static str, Value>;
 
 /// Set once; can be waited for.
 #[derive(Debug, Clone)]
-pub struct Cancel(watch::Sender<bool>);
+pub struct Cancel(watch::Sender<CancelState>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum CancelState {
+    #[default]
+    Open,
+    Set,
+    Sealed,
+}
 
 impl Default for Cancel {
     fn default() -> Self {
-        Self(watch::Sender::new(false))
+        Self(watch::Sender::new(CancelState::default()))
     }
 }
 
 impl Cancel {
-    /// Sets it.
-    pub fn set(&self) {
-        self.0.send_replace(true);
+    /// Asks for the job to end. False where it is past the point.
+    pub fn set(&self) -> bool {
+        self.change(CancelState::Set)
+    }
+
+    /// The job is past the point where it can be canceled. False where somebody has asked for its end before.
+    pub fn seal(&self) -> bool {
+        self.change(CancelState::Sealed)
+    }
+
+    /// The first who changes it decides.
+    fn change(&self, wanted: CancelState) -> bool {
+        self.0.send_if_modified(|state| {
+            let is_open = *state == CancelState::Open;
+            if is_open {
+                *state = wanted;
+            }
+            is_open
+        }) || *self.0.borrow() == wanted
     }
 
     /// True once set.
     pub fn is_set(&self) -> bool {
-        *self.0.borrow()
+        *self.0.borrow() == CancelState::Set
     }
 
     /// Returns once it is set.
     pub async fn wait(&self) {
         // The sender lives in `self`, so the only way this returns is that the flag was set.
-        let _ = self.0.subscribe().wait_for(|set| *set).await;
+        let _ = self.0.subscribe().wait_for(|state| *state == CancelState::Set).await;
     }
 }
 

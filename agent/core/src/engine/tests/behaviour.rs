@@ -433,6 +433,30 @@ async fn a_job_that_waits_for_a_guest_can_be_canceled_and_an_ended_one_cannot() 
 }
 
 #[tokio::test]
+async fn a_delete_is_canceled_before_its_first_step_or_never() {
+    let bench = bench().await;
+    let vm = bench.vm("kept").await;
+    bench.faults.on("request_shutdown", 1, Fault::HoldBefore);
+    bench.engine.submit(request(stop(vm, false, Some(600)))).await.unwrap();
+    bench.faults.wait_for_calls("request_shutdown", 1).await;
+    // Its turn comes when the stop has ended; until then it waits.
+    let waiting = bench.engine.submit(request(delete(vm))).await.unwrap().job.job_uuid;
+    bench.engine.cancel_job(&caller(), waiting).await.unwrap();
+    bench.faults.release();
+    let job = bench.engine.wait_for_job(waiting, SOON).await.unwrap();
+    assert_eq!((job.status, job.steps.len()), (JobStatus::Canceled, 0));
+    assert_eq!(bench.status(vm), Some(VmStatus::Running));
+    // And one that has begun goes through.
+    bench.faults.on("ensure_undefined", 1, Fault::HoldBefore);
+    let begun = bench.engine.submit(request(delete(vm))).await.unwrap().job.job_uuid;
+    bench.faults.wait_for_calls("ensure_undefined", 1).await;
+    assert_eq!(code(bench.engine.cancel_job(&caller(), begun).await), ErrorCode::JobNotCancelable);
+    bench.faults.release();
+    assert_eq!(bench.engine.wait_for_job(begun, SOON).await.unwrap().status, JobStatus::Succeeded);
+    assert_eq!(bench.status(vm), None);
+}
+
+#[tokio::test]
 async fn a_shutdown_waits_for_running_jobs_and_refuses_new_ones() {
     let bench = bench().await;
     let vm = bench.vm("last").await;
