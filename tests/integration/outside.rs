@@ -129,6 +129,7 @@ async fn a_guest_that_reboots_panics_or_hangs_is_seen_with_its_reason() {
     wait_for_boot(&node, &vm, 3).await;
     assert_eq!(node.vm(&vm).await["status"], "running");
     assert_eq!(node.host.run(&["pgrep", "-f", "guest=restless"]), qemu, "the same QEMU all the time");
+    assert_eq!(node.vm(&vm).await["reboot_count"], 2);
 
     // Its owner may want to look at a hanging guest instead.
     in_monitor(&node, "restless", "watchdog_action pause");
@@ -144,8 +145,18 @@ async fn a_guest_that_reboots_panics_or_hangs_is_seen_with_its_reason() {
     let expected = [("running", "requested"), ("paused", "watchdog"), ("running", "requested"), ("crashed", "guest_panic")];
     assert_eq!(settled(&reader, &vm), words(&expected));
     assert_eq!(node.own_changes().await, [], "nobody asked to have it started again");
+    let reboots: Vec<&Value> = reader.events.iter().filter(|event| event["kind"] == "vm_reboot").map(|event| &event["reason"]).collect();
+    assert_eq!(reboots, ["guest_reboot", "watchdog"]);
+
+    // What is asked for here is no reboot of the guest's own.
     node.act("start", &vm).await.ok();
-    assert_eq!(node.vm(&vm).await["status"], "running");
+    wait_for_boot(&node, &vm, 4).await;
+    node.act("reset", &vm).await.ok();
+    wait_for_boot(&node, &vm, 5).await;
+    reader.read_until(&node, "the reset", |events| times_told(events, &vm, "rebooting") == 1).await;
+    let after = node.vm(&vm).await;
+    assert_eq!((&after["status"], &after["reboot_count"]), (&json!("running"), &json!(3)));
+    assert_eq!(reader.events.iter().filter(|event| event["kind"] == "vm_reboot").count(), 2);
 }
 
 #[tokio::test]
@@ -199,4 +210,31 @@ async fn a_vm_that_a_full_pool_stopped_goes_on_by_itself_once_there_is_space() {
     assert!(settled(&reader, &vm).contains(&("paused".into(), "io_error".into())), "{:?}", reader.told(&vm));
     let changes = node.own_changes().await;
     assert!(!changes.is_empty() && changes.iter().all(|(action, _)| action == "policy/resume_after_full_pool"), "{changes:?}");
+}
+
+#[tokio::test]
+async fn a_vm_whose_disk_is_still_full_when_it_is_resumed_says_so_and_is_tried_again_ever_more_rarely() {
+    let (node, uuids) = Node::with_images().await;
+    let vm = create(&node, &uuids, "writer", json!({"start": false, "usds": [{"usd_name": "data", "storage_size": 64 << 20}]})).await;
+    // The pool has space, the disk itself lies where there is none.
+    let script = r#"set -e; mkdir /run/small; mount -t tmpfs -o size=16m tmpfs /run/small; cd /var/lib/hvnode/volumes
+        file=$(ls); mv $file /run/small/; ln -s /run/small/$file $file; chmod 755 /run/small; chmod 666 /run/small/*"#;
+    node.host.run(&["sh", "-c", script]);
+    node.act("start", &vm).await.ok();
+    wait_for_boot(&node, &vm, 1).await;
+    let write = "dd if=/dev/zero of=/dev/vda bs=1M count=48 conv=fsync && echo all is written >/dev/console";
+    in_guest(&node, "writer", write).await;
+    becomes(&node, &vm, "paused", "io_error", PATIENCE).await;
+    let mut reader = Reader::default();
+    reader.read_until(&node, "the second try", |events| times_told(events, &vm, "resuming") == 2).await;
+    becomes(&node, &vm, "paused", "io_error", PATIENCE).await;
+    node.host.run(&["mount", "-o", "remount,size=1g", "/run/small"]);
+    node.wait_for_console(&vm, "all is written").await;
+
+    let is_try = |event: &&Value| event["kind"] == "vm_status" && event["new"] == "resuming";
+    let tries: Vec<i64> = reader.events.iter().filter(is_try).map(|event| event["time"].as_i64().unwrap()).collect();
+    assert!(tries[1] - tries[0] >= 9, "the pause grows: {tries:?}");
+    reader.assert_once_and_in_order(&[&vm]);
+    let told: Vec<_> = reader.told(&vm).into_iter().filter(|(status, _)| status == "paused").map(|(_, reason)| reason).collect();
+    assert!(told.len() >= 2 && told.iter().all(|reason| reason == "io_error"), "{told:?}");
 }

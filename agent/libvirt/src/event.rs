@@ -34,8 +34,10 @@ pub(crate) enum Notice {
         /// Its meaning depends on `event`.
         detail: u32,
     },
-    /// A guest rebooted itself.
+    /// A domain was reset.
     Reboot(Uuid),
+    /// A domain's watchdog resets it.
+    WatchdogReset(Uuid),
     /// A disk error stopped a domain.
     IoError(Uuid),
     /// Anything else about a domain.
@@ -146,6 +148,7 @@ impl EventSink {
                 self.send(HypervisorEvent::DomainChanged(uuid));
             }
             Notice::Reboot(uuid) => self.send(HypervisorEvent::DomainRebooted(uuid)),
+            Notice::WatchdogReset(uuid) => self.send(HypervisorEvent::DomainWatchdogReset(uuid)),
             Notice::IoError(uuid) => {
                 self.send(HypervisorEvent::DomainIoError(uuid));
                 self.send(HypervisorEvent::DomainChanged(uuid));
@@ -221,8 +224,9 @@ mod tests {
             (crash, vec![read_again.clone()]),
             (stop, vec![read_again.clone()]),
             (Notice::IoError(uuid), vec![HypervisorEvent::DomainIoError(uuid), read_again.clone()]),
-            // A watchdog that pauses or ends a VM; where it resets it, a reboot is told beside.
+            // Also a watchdog that pauses or ends a VM; where it resets it, a reboot is told after it.
             (Notice::Other(uuid), vec![read_again]),
+            (Notice::WatchdogReset(uuid), vec![HypervisorEvent::DomainWatchdogReset(uuid)]),
             (Notice::Reboot(uuid), vec![HypervisorEvent::DomainRebooted(uuid)]),
             (Notice::Network, vec![HypervisorEvent::NetworksChanged]),
             (Notice::Closed, vec![]),

@@ -56,8 +56,9 @@ extern "C" fn on_io_error(
     tell_domain(domain, opaque, |uuid| if has_stopped { Notice::IoError(uuid) } else { Notice::Other(uuid) });
 }
 
-extern "C" fn on_watchdog(_: sys::virConnectPtr, domain: sys::virDomainPtr, _action: c_int, opaque: *mut c_void) {
-    tell_domain(domain, opaque, Notice::Other);
+extern "C" fn on_watchdog(_: sys::virConnectPtr, domain: sys::virDomainPtr, action: c_int, opaque: *mut c_void) {
+    let is_reset = action.cast_unsigned() == sys::VIR_DOMAIN_EVENT_WATCHDOG_RESET;
+    tell_domain(domain, opaque, |uuid| if is_reset { Notice::WatchdogReset(uuid) } else { Notice::Other(uuid) });
 }
 
 extern "C" fn on_agent(_: sys::virConnectPtr, domain: sys::virDomainPtr, _state: c_int, _reason: c_int, opaque: *mut c_void) {

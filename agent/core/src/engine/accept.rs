@@ -185,7 +185,7 @@ fn reserve(inner: &Inner, request: &ChangeRequest, fingerprint: &str) -> Result<
         }
         let inverses: Vec<Write> = records.iter().rev().filter_map(|write| inventory::inverse(snapshot, write)).collect();
         if !is_ended {
-            // Before its records: what they change belongs to it. And once more after them, for a resource that they make.
+            // Before its records: what they change or make belongs to it.
             inventory::show_job(snapshot, &job);
         }
         for write in &records {
@@ -194,7 +194,6 @@ fn reserve(inner: &Inner, request: &ChangeRequest, fingerprint: &str) -> Result<
         let cancel = Cancel::default();
         if !is_ended {
             lanes.enter(resource, Entry { job_uuid: job.job_uuid, traits, cancel: cancel.clone() });
-            inventory::show_job(snapshot, &job);
             inner.waiting.lock().insert(job.job_uuid, watch::Sender::new(job.clone()));
         }
         let mut writes = records;

@@ -14,7 +14,7 @@
 use super::{Inner, policy};
 use crate::ErrorCode;
 use crate::model::{
-    ConnectionState, Event, EventKind, Image, ImageStatus, Job, PoolSpace, ResourceKey, ResourceType, Timestamp, Vm, VmStatus,
+    ConnectionState, Event, EventKind, Image, ImageStatus, Job, PoolSpace, ResourceKey, ResourceType, StateReason, Timestamp, Vm, VmStatus,
 };
 use crate::port::{Durability, Write};
 use parking_lot::Mutex;
@@ -92,13 +92,17 @@ impl Feed {
 struct Told {
     name: String,
     status: String,
+    /// It was on when the host went down.
+    was_on_before_boot: bool,
 }
 
 /// Starts the task. `last_vm_events` is what readers were told before this run.
 pub(super) fn spawn(inner: &Arc<Inner>, drafts: mpsc::Receiver<Event>, last_vm_events: Vec<Event>) {
+    let boot_time = inner.world.load().facts.boot_time;
     let told = last_vm_events.into_iter().filter_map(|event| {
+        let was_on_before_boot = was_on_before_boot(&event, boot_time);
         let uuid = event.resource?.uuid;
-        (!event.new.is_empty()).then_some((uuid, Told { name: event.resource_name, status: event.new }))
+        (!event.new.is_empty()).then_some((uuid, Told { name: event.resource_name, status: event.new, was_on_before_boot }))
     });
     tokio::spawn(Teller { inner: inner.clone(), told: told.collect(), is_complete: false }.run(drafts));
     tokio::spawn(publish(inner.clone()));
@@ -123,6 +127,9 @@ impl Teller {
             if is_first_look || self.inner.world.take_lost_events() > 0 {
                 self.is_complete |= is_first_look;
                 events.extend(self.compare_all());
+                if is_first_look {
+                    policy::take_up(&self.inner);
+                }
             }
             self.commit(events).await;
         }
@@ -139,15 +146,23 @@ impl Teller {
         if event.new == VmStatus::Unknown.word() {
             return None;
         }
-        let told = self.told.get(&uuid).map_or("", |told| told.status.as_str());
-        if told == event.new {
+        let told = self.told.get(&uuid);
+        let old = told.map_or("", |told| told.status.as_str());
+        // Readers must learn that the guest they knew is gone, also where the host's start brought up another one.
+        let is_on_again =
+            told.is_some_and(|told| told.was_on_before_boot) && event.new == VmStatus::Running.word() && event.job_uuid.is_none();
+        if old == event.new && !is_on_again {
             return None;
         }
-        event.old = told.to_owned();
+        if is_on_again {
+            event.reason = StateReason::HostRestart.word().to_owned();
+        }
+        event.old = old.to_owned();
         if event.new.is_empty() {
             self.told.remove(&uuid);
         } else {
-            self.told.insert(uuid, Told { name: event.resource_name.clone(), status: event.new.clone() });
+            let told = Told { name: event.resource_name.clone(), status: event.new.clone(), was_on_before_boot: false };
+            self.told.insert(uuid, told);
             policy::consider(&self.inner, uuid, &event.old);
         }
         Some(event)
@@ -220,6 +235,17 @@ fn vm_event(kind: EventKind, uuid: Uuid, name: &str, old: &str, new: &str, reaso
     }
 }
 
+/// Does this, the last that was told of a VM, say that it was on when the host went down? Then its QEMU went with the host.
+pub(super) fn was_on_before_boot(event: &Event, boot_time: Timestamp) -> bool {
+    event.time < boot_time && VmStatus::ALL.iter().any(|status| status.is_on() && status.word() == event.new)
+}
+
+/// A reset of a VM that nobody asked this node for.
+pub(super) fn vm_reboot(vm: &Vm, is_by_watchdog: bool) -> Event {
+    let reason = if is_by_watchdog { StateReason::Watchdog.word() } else { "guest_reboot" };
+    vm_event(EventKind::VmReboot, vm.uuid(), vm.name(), vm.status.word(), vm.status.word(), reason)
+}
+
 /// Drafts for what is different between two pictures of a VM.
 pub(super) fn compare_vms(drafts: &mut Vec<Event>, before: Option<&Vm>, after: Option<&Vm>) {
     let Some(vm) = after.or(before) else { return };
@@ -232,7 +258,9 @@ pub(super) fn compare_vms(drafts: &mut Vec<Event>, before: Option<&Vm>, after: O
     };
     let word = |status: Option<VmStatus>| status.map_or("", VmStatus::word);
     if old != new {
-        let reason = if job.is_some() { "requested" } else { vm.reason.word() };
+        // While a job runs, what it asks for is the reason; once it has ended, not for what went wrong meanwhile.
+        let is_requested = after.is_none_or(|vm| vm.job.is_some()) || !vm.reason.is_fault();
+        let reason = if job.is_some() && is_requested { "requested" } else { vm.reason.word() };
         drafts.push(attribute(vm_event(EventKind::VmStatus, vm.uuid(), vm.name(), word(old), word(new), reason)));
     }
     let (old, new) = (before.map(|vm| vm.management), after.map(|vm| vm.management));

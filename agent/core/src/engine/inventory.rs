@@ -1,7 +1,10 @@
 //! How the picture of the node changes: by committed records, by what libvirt was seen to have, by jobs.
 
 use super::events;
-use crate::model::{Freshness, Job, JobStatus, ObservedVm, PowerState, ResourceType, Snapshot, Timestamp, VerbKind, Vm};
+use crate::model::{
+    DesiredPower, Event, Freshness, Job, JobStatus, ObservedVm, PowerState, ResourceKey, ResourceType, Snapshot, StateReason, Timestamp,
+    VerbKind, Vm, VmRecord, VmStatus,
+};
 use crate::port::Write;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -9,10 +12,13 @@ use uuid::Uuid;
 /// Applies a record write to the picture. Jobs, operations, accounts and tokens do not stand in it.
 pub(crate) fn apply(snapshot: &mut Snapshot, write: &Write) {
     match write {
-        Write::PutVm(record) => change_vm(snapshot, record.vm_uuid, |vm| match vm {
-            Some(vm) => vm.record = Some(record.clone()),
-            None => *vm = Some(Vm::from_record(record.clone())),
-        }),
+        Write::PutVm(record) => {
+            let maker = maker_of(snapshot, record.vm_uuid);
+            change_vm(snapshot, record.vm_uuid, |vm| match vm {
+                Some(vm) => vm.record = Some(record.clone()),
+                None => *vm = Some(Vm { job: maker, ..Vm::from_record(record.clone()) }),
+            });
+        }
         Write::DeleteVm(uuid) => {
             forget_reservations(snapshot, *uuid);
             change_vm(snapshot, *uuid, |vm| {
@@ -56,6 +62,15 @@ pub(crate) fn apply(snapshot: &mut Snapshot, write: &Write) {
         | Write::AdvanceEvents(_)
         | Write::Prune { .. } => {}
     }
+}
+
+/// The job that makes a VM which is not in the picture yet, so that already its first event says whose doing it is.
+fn maker_of(snapshot: &Snapshot, vm_uuid: Uuid) -> Option<Arc<Job>> {
+    if snapshot.vms.contains_key(&vm_uuid) {
+        return None;
+    }
+    let key = ResourceKey { kind: ResourceType::Vm, uuid: vm_uuid };
+    snapshot.open_jobs.values().find(|job| job.resource == key).cloned()
 }
 
 /// A VM that is gone has given its addresses back: the next one may have them before the networks are read again.
@@ -120,26 +135,30 @@ pub(crate) fn hide_job(snapshot: &mut Snapshot, job: &Job) {
         change_vm(snapshot, job.resource.uuid, |vm| {
             if let Some(vm) = vm {
                 vm.job.take_if(|shown| shown.job_uuid == job.job_uuid);
-                if job.status == JobStatus::Succeeded && changes_power(job.verb) {
-                    vm.requested_power = vm.observed.as_ref().map(|o| o.power);
+                if job.status == JobStatus::Succeeded
+                    && let Some(wanted) = wanted_power(job.verb, vm.record.as_deref())
+                {
+                    // Something else may have happened to it since; only what was not read again yet is believed.
+                    let is_so = vm.freshness != Freshness::Fresh || vm.observed.as_ref().is_some_and(|o| o.power == wanted);
+                    vm.requested_power = is_so.then_some(wanted);
                 }
             }
         });
     }
 }
 
-/// Does the verb decide what the VM does afterwards?
-fn changes_power(verb: VerbKind) -> bool {
-    matches!(
-        verb,
-        VerbKind::CreateVm
-            | VerbKind::StartVm
-            | VerbKind::StopVm
-            | VerbKind::RebootVm
-            | VerbKind::ResetVm
-            | VerbKind::PauseVm
-            | VerbKind::ResumeVm
-    )
+/// What a VM does once the verb has succeeded, if the verb decides that. `record` is that of the VM afterwards.
+fn wanted_power(verb: VerbKind, record: Option<&VmRecord>) -> Option<PowerState> {
+    match verb {
+        VerbKind::StartVm | VerbKind::ResumeVm | VerbKind::RebootVm | VerbKind::ResetVm => Some(PowerState::Running),
+        VerbKind::PauseVm => Some(PowerState::Paused),
+        VerbKind::StopVm => Some(PowerState::Off),
+        VerbKind::CreateVm => record.map(|record| match record.desired_power {
+            DesiredPower::On => PowerState::Running,
+            DesiredPower::Off => PowerState::Off,
+        }),
+        _ => None,
+    }
 }
 
 /// What libvirt has of one VM, just read.
@@ -149,6 +168,7 @@ pub(crate) fn observe(snapshot: &mut Snapshot, vm_uuid: Uuid, observed: Option<O
     }
     change_vm(snapshot, vm_uuid, |vm| match (vm.as_mut(), observed) {
         (Some(vm), observed) => {
+            vm.has_host_restarted &= observed.as_ref().is_none_or(|o| o.power == PowerState::Off);
             vm.has_panicked &= observed.as_ref().is_some_and(|o| o.power != PowerState::Running);
             vm.requested_power.take_if(|requested| observed.as_ref().is_none_or(|o| o.power != *requested));
             vm.observed = observed.map(Arc::new);
@@ -158,6 +178,19 @@ pub(crate) fn observe(snapshot: &mut Snapshot, vm_uuid: Uuid, observed: Option<O
         (None, Some(observed)) => *vm = Some(Vm::from_observed(Arc::new(observed), now)),
         (None, None) => {}
     });
+}
+
+/// Takes from the last event of a VM that was stored whether a start of the host ended it. Its definition does not say that.
+pub(crate) fn note_host_restart(snapshot: &mut Snapshot, last: &Event) {
+    let Some(key) = last.resource else { return };
+    let is_told = last.reason == StateReason::HostRestart.word() && last.new == VmStatus::Stopped.word();
+    if is_told || events::was_on_before_boot(last, snapshot.facts.boot_time) {
+        change_vm(snapshot, key.uuid, |vm| {
+            if let Some(vm) = vm {
+                vm.has_host_restarted = true;
+            }
+        });
+    }
 }
 
 /// Marks everything seen so far as stale: libvirt does not answer any more.

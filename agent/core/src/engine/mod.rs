@@ -146,6 +146,7 @@ pub(crate) struct Inner {
     reads: Mutex<observer::ReadOrder>,
     events: events::Feed,
     restarts: Mutex<policy::RestartCounts>,
+    resuming: Mutex<policy::Resuming>,
     disk_slots: Semaphore,
     start_slots: Semaphore,
     stopping: watch::Sender<bool>,
@@ -194,6 +195,9 @@ impl Engine {
         for record in stored.vms {
             inventory::apply(&mut snapshot, &Write::PutVm(Arc::new(record)));
         }
+        for event in &stored.last_vm_events {
+            inventory::note_host_restart(&mut snapshot, event);
+        }
         // What stood in the store is nothing new.
         snapshot.event_drafts.clear();
         let now = ports.clock.now();
@@ -207,6 +211,7 @@ impl Engine {
             world: Arc::new(World::new(snapshot, drafts)),
             events: events::Feed::new(last_cursor),
             restarts: Mutex::new(HashMap::new()),
+            resuming: Mutex::new(policy::Resuming::new()),
             verb_settings: Arc::new(config.verb.clone()),
             lanes: Mutex::new(Lanes::new(config.jobs_open_max)),
             waiting: Mutex::new(HashMap::new()),

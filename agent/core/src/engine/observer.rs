@@ -3,7 +3,7 @@
 //! An event only says "read this again". Reads may end in another order than they began; [`ReadOrder`] lets a read that began later win.
 
 use super::{Inner, events, inventory, rebuild};
-use crate::model::{ConnectionState, ObservedVm, Snapshot, Vm};
+use crate::model::{ConnectionState, ObservedVm, Snapshot, VerbKind, Vm};
 use crate::port::HypervisorEvent;
 use crate::{ErrorCode, Result};
 use std::collections::{HashMap, HashSet};
@@ -11,10 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Most single reads at a time.
 const READS_AT_A_TIME: usize = 4;
+/// Firmware may answer a reset with one more, to begin with a clean machine: so soon after the first it is none of its own.
+const RESET_ECHO: Duration = Duration::from_secs(2);
 /// Pause before a failed first reading is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -45,6 +48,22 @@ impl ReadOrder {
     /// Forgets VMs that are gone since before a whole listing began; nothing older can come any more.
     fn forget(&mut self, number: u64, is_known: impl Fn(&Uuid) -> bool) {
         self.applied.retain(|uuid, applied| *applied >= number || is_known(uuid));
+    }
+}
+
+/// When VMs were reset last.
+#[derive(Debug, Default)]
+struct Resets(HashMap<Uuid, Instant>);
+
+impl Resets {
+    /// Is this reset an echo of the last one? If not, it is the last one from now on.
+    fn is_echo(&mut self, vm_uuid: Uuid, is_surely_another: bool) -> bool {
+        self.0.retain(|_, time| time.elapsed() < RESET_ECHO);
+        let is_echo = !is_surely_another && self.0.contains_key(&vm_uuid);
+        if !is_echo {
+            self.0.insert(vm_uuid, Instant::now());
+        }
+        is_echo
     }
 }
 
@@ -176,6 +195,7 @@ async fn follow_events(inner: Arc<Inner>, mut events: mpsc::Receiver<HypervisorE
     let mut dirty: HashSet<Uuid> = HashSet::new();
     let mut reading: HashSet<Uuid> = HashSet::new();
     let mut reads: JoinSet<Uuid> = JoinSet::new();
+    let mut resets = Resets::default();
     loop {
         while reads.len() < READS_AT_A_TIME {
             // A VM that is being read stays dirty until that read ends: what it saw may be older than the event.
@@ -190,7 +210,7 @@ async fn follow_events(inner: Arc<Inner>, mut events: mpsc::Receiver<HypervisorE
         }
         tokio::select! {
             event = events.recv() => match event {
-                Some(event) => take_event(&inner, event, &mut dirty).await,
+                Some(event) => take_event(&inner, event, &mut dirty, &mut resets).await,
                 None => return,
             },
             Some(done) = reads.join_next(), if !reads.is_empty() => match done {
@@ -204,7 +224,7 @@ async fn follow_events(inner: Arc<Inner>, mut events: mpsc::Receiver<HypervisorE
     }
 }
 
-async fn take_event(inner: &Inner, event: HypervisorEvent, dirty: &mut HashSet<Uuid>) {
+async fn take_event(inner: &Inner, event: HypervisorEvent, dirty: &mut HashSet<Uuid>, resets: &mut Resets) {
     tracing::debug!(?event, "Event");
     match event {
         HypervisorEvent::DomainChanged(vm_uuid) | HypervisorEvent::DomainIoError(vm_uuid) => {
@@ -214,8 +234,9 @@ async fn take_event(inner: &Inner, event: HypervisorEvent, dirty: &mut HashSet<U
             change_seen(inner, vm_uuid, |vm| vm.has_panicked = true);
             dirty.insert(vm_uuid);
         }
+        HypervisorEvent::DomainWatchdogReset(vm_uuid) => change_seen(inner, vm_uuid, |vm| vm.is_reset_by_watchdog = true),
         HypervisorEvent::DomainRebooted(vm_uuid) => {
-            change_seen(inner, vm_uuid, |vm| vm.reboot_count = vm.reboot_count.wrapping_add(1));
+            see_reset(inner, vm_uuid, resets);
             dirty.insert(vm_uuid);
         }
         HypervisorEvent::NetworksChanged => {
@@ -257,6 +278,25 @@ fn change_seen(inner: &Inner, vm_uuid: Uuid, change: impl FnOnce(&mut Vm)) {
                 change(vm);
             }
         });
+    });
+}
+
+/// Counts a reset of a VM, and tells it unless a job of ours asked for it: that one is told by the VM's status.
+fn see_reset(inner: &Inner, vm_uuid: Uuid, resets: &mut Resets) {
+    inner.world.update(|snapshot| {
+        let mut told = None;
+        inventory::change_vm(snapshot, vm_uuid, |vm| {
+            let Some(vm) = vm else { return };
+            vm.reset_count = vm.reset_count.wrapping_add(1);
+            let is_by_watchdog = std::mem::take(&mut vm.is_reset_by_watchdog);
+            if resets.is_echo(vm_uuid, is_by_watchdog) {
+                return;
+            }
+            vm.reboot_count = vm.reboot_count.wrapping_add(1);
+            let is_requested = vm.job.as_ref().is_some_and(|job| matches!(job.verb, VerbKind::RebootVm | VerbKind::ResetVm));
+            told = (is_by_watchdog || !is_requested).then(|| events::vm_reboot(vm, is_by_watchdog));
+        });
+        snapshot.event_drafts.extend(told);
     });
 }
 

@@ -7,7 +7,7 @@ use crate::model::{Caller, DesiredPower, Management, PoolSpace, StateReason, Vm,
 use crate::port::{Durability, VOLUMES_POOL, Write};
 use crate::verb::{ChangeInput, VmOnlyInput};
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -20,8 +20,8 @@ pub struct PolicySettings {
     pub resumes_after_full_pool: bool,
     /// Space that must be free for that.
     pub resume_free_bytes: u64,
-    /// How often the pool is looked at for that.
-    pub resume_interval: Duration,
+    /// First and longest pause before the pool is looked at for that; it doubles with each resume that did not help.
+    pub resume_pauses: (Duration, Duration),
     /// First and longest pause before a crashed VM is started again; it doubles with each crash.
     pub restart_pauses: (Duration, Duration),
     /// A VM that ran this long starts with the first pause again.
@@ -35,7 +35,7 @@ impl Default for PolicySettings {
         Self {
             resumes_after_full_pool: true,
             resume_free_bytes: 256 << 20,
-            resume_interval: Duration::from_secs(5),
+            resume_pauses: (Duration::from_secs(5), Duration::from_secs(300)),
             restart_pauses: (Duration::from_secs(1), Duration::from_secs(300)),
             restart_forgiven_after: Duration::from_secs(600),
             restarts_max: 10,
@@ -53,10 +53,16 @@ pub(super) struct Restarts {
 /// Restarts by VM; VMs that are gone are forgotten with their record.
 pub(super) type RestartCounts = HashMap<Uuid, Restarts>;
 
+/// VMs that a full pool stopped and that a task looks after.
+pub(super) type Resuming = HashSet<Uuid>;
+
 /// Looks whether something is to be done for a VM whose status just changed from `old`.
 pub(super) fn consider(inner: &Arc<Inner>, vm_uuid: Uuid, old: &str) {
     let snapshot = inner.world.load();
     let Some(vm) = snapshot.vms.get(&vm_uuid) else { return };
+    if is_stopped_by_full_pool(vm) {
+        return plan_resume(inner, vm_uuid);
+    }
     if vm.management != Management::Managed || vm.job.is_some() {
         return;
     }
@@ -64,8 +70,14 @@ pub(super) fn consider(inner: &Arc<Inner>, vm_uuid: Uuid, old: &str) {
         tokio::spawn(accept_start_outside(inner.clone(), vm_uuid));
     } else if wants_restart(vm) {
         plan_restart(inner, vm_uuid, vm.name());
-    } else if is_stopped_by_full_pool(vm) && inner.config.policy.resumes_after_full_pool {
-        tokio::spawn(resume_when_there_is_space(inner.clone(), vm_uuid));
+    }
+}
+
+/// Takes up what a former run of the daemon left: readers know the state of these VMs, so no change calls [`consider`].
+pub(super) fn take_up(inner: &Arc<Inner>) {
+    let snapshot = inner.world.load();
+    for (vm_uuid, _) in snapshot.vms.iter().filter(|(_, vm)| is_stopped_by_full_pool(vm)) {
+        plan_resume(inner, *vm_uuid);
     }
 }
 
@@ -101,7 +113,7 @@ fn wants_restart(vm: &Vm) -> bool {
 }
 
 fn is_stopped_by_full_pool(vm: &Vm) -> bool {
-    vm.status == VmStatus::Paused && vm.reason == StateReason::IoError
+    vm.management == Management::Managed && vm.status == VmStatus::Paused && vm.reason == StateReason::IoError
 }
 
 fn plan_restart(inner: &Arc<Inner>, vm_uuid: Uuid, vm_name: &str) {
@@ -136,25 +148,43 @@ fn plan_restart(inner: &Arc<Inner>, vm_uuid: Uuid, vm_name: &str) {
     });
 }
 
+fn plan_resume(inner: &Arc<Inner>, vm_uuid: Uuid) {
+    // One task for each: the one that is there sees this pause too.
+    if inner.config.policy.resumes_after_full_pool && inner.resuming.lock().insert(vm_uuid) {
+        tokio::spawn(resume_when_there_is_space(inner.clone(), vm_uuid));
+    }
+}
+
 async fn resume_when_there_is_space(inner: Arc<Inner>, vm_uuid: Uuid) {
     let policy = &inner.config.policy;
+    let has_space =
+        |pools: &[PoolSpace]| pools.iter().any(|pool| pool.pool_name == VOLUMES_POOL && pool.available_bytes >= policy.resume_free_bytes);
+    let (mut pause, pause_max) = policy.resume_pauses;
     loop {
-        tokio::time::sleep(policy.resume_interval).await;
-        let is_still_so = inner.world.load().vms.get(&vm_uuid).is_some_and(|vm| is_stopped_by_full_pool(vm));
-        if !is_still_so || inner.is_stopping() {
+        tokio::time::sleep(pause).await;
+        if !goes_on(&inner, vm_uuid) {
             return;
         }
-        let has_space = |pools: &[PoolSpace]| {
-            pools.iter().any(|pool| pool.pool_name == VOLUMES_POOL && pool.available_bytes >= policy.resume_free_bytes)
-        };
         match inner.ports.hypervisor.pool_space().await {
             Ok(pools) if has_space(&pools) => {
                 act(&inner, ChangeInput::ResumeVm(VmOnlyInput { vm_uuid }), "policy/resume_after_full_pool").await;
+                // The pool may have space where its disk still has none: whoever is paused again by the next look waits longer.
+                pause = (pause * 2).min(pause_max);
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(%vm_uuid, error = %error.chain(), "The pool's space could not be read"),
         }
     }
+}
+
+/// Is the VM still stopped? If not, its task is over; said under the lock, so that the next pause finds this task or begins another.
+fn goes_on(inner: &Inner, vm_uuid: Uuid) -> bool {
+    let mut resuming = inner.resuming.lock();
+    let is_still_so = inner.world.load().vms.get(&vm_uuid).is_some_and(|vm| is_stopped_by_full_pool(vm)) && !inner.is_stopping();
+    if !is_still_so {
+        resuming.remove(&vm_uuid);
+    }
+    is_still_so
 }
 
 /// Asks the engine, as anybody would.

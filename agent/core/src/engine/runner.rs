@@ -101,10 +101,13 @@ impl Run {
         let may_have_begun = self.mode != Mode::Run && self.pass_the_point();
         self.wait_for_turn().await;
         let is_begun = may_have_begun || self.pass_the_point();
-        self.job.status = JobStatus::Running;
+        // A former run may have told that it began.
+        if self.job.status == JobStatus::Queued {
+            self.job.status = JobStatus::Running;
+            self.told.push(events::job_status(&self.job, JobStatus::Queued.word(), self.inner.now()));
+        }
         self.job.start_time = Some(self.job.start_time.unwrap_or_else(|| self.inner.now()));
         self.job.is_after_restart |= self.mode != Mode::Run;
-        self.told.push(events::job_status(&self.job, JobStatus::Queued.word(), self.inner.now()));
         self.publish();
         tracing::info!(resource = %self.job.resource.uuid, name = %self.job.resource_name, after_restart = self.job.is_after_restart, "Job started");
         let outcome = match self.mode {

@@ -178,6 +178,17 @@ impl FakeNode {
         self.state.lock().tell(&HypervisorEvent::DomainPanicked(vm_uuid));
     }
 
+    /// The guest reboots itself.
+    pub fn reboot_guest(&self, vm_uuid: Uuid) {
+        self.state.lock().tell(&HypervisorEvent::DomainRebooted(vm_uuid));
+    }
+
+    /// Its watchdog resets it.
+    pub fn fire_watchdog(&self, vm_uuid: Uuid) {
+        self.state.lock().tell(&HypervisorEvent::DomainWatchdogReset(vm_uuid));
+        self.reboot_guest(vm_uuid);
+    }
+
     /// A disk error holds its processors.
     pub fn fail_disk(&self, vm_uuid: Uuid) {
         let mut state = self.state.lock();

@@ -28,6 +28,12 @@ impl FakeProbe {
         let boot_time = Timestamp(clock.now().0.saturating_sub(Timestamp::default().plus(Duration::from_secs(3600)).0));
         Self { clock, faults, boot_time, cpu_threads: options.cpu_threads, memory_bytes: options.memory_bytes }
     }
+
+    /// The same host, booted at another time.
+    #[must_use]
+    pub fn booted_at(self, boot_time: Timestamp) -> Self {
+        Self { boot_time, ..self }
+    }
 }
 
 impl HostProbe for FakeProbe {

@@ -8,8 +8,12 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
-    /// A VM's status changed; `old` is empty for a new VM, `new` for one that is gone.
+    /// A VM's status changed; `old` is empty for a new VM, `new` for one that is gone. Only where a start of the host ended a VM and
+    /// brought it up again may both be `running`: with the reason `host_restart` it is another run of the guest.
     VmStatus,
+    /// A VM was reset and ran on: by its guest (`guest_reboot`) or its watchdog (`watchdog`). `old` and `new` are its status. What a job
+    /// resets is told by `VmStatus` alone, and what happens while the daemon is away is not seen.
+    VmReboot,
     /// A VM became managed, unmanaged or quarantined.
     VmManagement,
     /// An image's status changed.
@@ -26,13 +30,22 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 7] =
-        [Self::VmStatus, Self::VmManagement, Self::ImageStatus, Self::JobStatus, Self::HypervisorConnection, Self::Capacity, Self::Daemon];
+    pub const ALL: [Self; 8] = [
+        Self::VmStatus,
+        Self::VmReboot,
+        Self::VmManagement,
+        Self::ImageStatus,
+        Self::JobStatus,
+        Self::HypervisorConnection,
+        Self::Capacity,
+        Self::Daemon,
+    ];
 
     /// The word in APIs.
     pub fn word(self) -> &'static str {
         match self {
             Self::VmStatus => "vm_status",
+            Self::VmReboot => "vm_reboot",
             Self::VmManagement => "vm_management",
             Self::ImageStatus => "image_status",
             Self::JobStatus => "job_status",

@@ -261,12 +261,18 @@ pub struct Vm {
     pub observed_time: Timestamp,
     /// How far `observed` can be trusted.
     pub freshness: Freshness,
-    /// Guest reboots and resets seen by this run of the daemon.
+    /// Changes with every reset that is seen, also with those that firmware makes on its own.
+    pub reset_count: u32,
+    /// Reboots of the guest and resets seen by this run of the daemon.
     pub reboot_count: u32,
     /// What the last change through this node left it doing; forgotten once it does something else.
     pub requested_power: Option<PowerState>,
+    /// Its watchdog fired; the reset that follows is its doing.
+    pub is_reset_by_watchdog: bool,
     /// The guest's kernel panicked since it was last seen running.
     pub has_panicked: bool,
+    /// It was on when the host went down and has not been seen on since.
+    pub has_host_restarted: bool,
     /// Where libvirt's definition differs from what was asked for, in words. Shown, never overwritten.
     pub drift: Vec<String>,
 }
@@ -283,9 +289,12 @@ impl Vm {
             job: None,
             observed_time: Timestamp::default(),
             freshness: Freshness::Unavailable,
+            reset_count: 0,
             reboot_count: 0,
             requested_power: None,
+            is_reset_by_watchdog: false,
             has_panicked: false,
+            has_host_restarted: false,
             drift: Vec::new(),
         };
         vm.settle();
@@ -303,9 +312,12 @@ impl Vm {
             job: None,
             observed_time: now,
             freshness: Freshness::Fresh,
+            reset_count: 0,
             reboot_count: 0,
             requested_power: None,
+            is_reset_by_watchdog: false,
             has_panicked: false,
+            has_host_restarted: false,
             drift: Vec::new(),
         };
         vm.settle();
@@ -364,8 +376,18 @@ impl Vm {
             None => StateReason::Unknown,
             // libvirt ends the QEMU of a panicked guest and then only knows that it ended.
             Some(observed) if self.has_panicked && observed.power != PowerState::Running => StateReason::GuestPanic,
-            Some(observed) if self.requested_power == Some(observed.power) => StateReason::Requested,
+            Some(observed) if self.requested_power == Some(observed.power) && !observed.reason.is_fault() => StateReason::Requested,
+            Some(observed) if observed.power == PowerState::Off && observed.reason == StateReason::Unknown => self.reason_of_off(),
             Some(observed) => observed.reason,
+        }
+    }
+
+    /// Why it is off, where libvirt has forgotten: it does when the host starts.
+    fn reason_of_off(&self) -> StateReason {
+        match self.record.as_ref().map(|record| record.desired_power) {
+            Some(DesiredPower::Off) => StateReason::Requested,
+            Some(DesiredPower::On) if self.has_host_restarted => StateReason::HostRestart,
+            _ => StateReason::Unknown,
         }
     }
 

@@ -6,6 +6,7 @@
 //!                                 ▲  ▲    stop / guest poweroff      │ │  pausing, resuming
 //!                      resizing ◀─┘  └────────── stopping ◀──────────┘ └─▶ rebooting
 //!   crashed: QEMU died           error: record and libvirt contradict each other
+//!   stopped after a start of the host: ended by it (`host_restart`) or off before, as asked (`requested`)
 //!   unknown: libvirt not reached yet            deleting ──▶ (nothing)
 //! ```
 //! A transitional state is never stored: it is the running job seen through [`status_of`].
@@ -63,6 +64,8 @@ pub enum StateReason {
     Saved,
     /// The daemon of the hypervisor lost it.
     HypervisorRestart,
+    /// It was on when the host went down, and was not started with the host.
+    HostRestart,
     /// Our record has no domain in libvirt.
     DomainMissing,
     /// Domain and record contradict each other.
@@ -97,9 +100,15 @@ impl StateReason {
             Self::Migration => "migration",
             Self::Saved => "saved",
             Self::HypervisorRestart => "hypervisor_restart",
+            Self::HostRestart => "host_restart",
             Self::DomainMissing => "domain_missing",
             Self::Contradiction => "contradiction",
         }
+    }
+
+    /// Something went wrong in the VM itself: that is never hidden behind what was asked for.
+    pub fn is_fault(self) -> bool {
+        matches!(self, Self::IoError | Self::Watchdog | Self::GuestPanic | Self::QemuDied)
     }
 }
 
@@ -161,6 +170,11 @@ impl VmStatus {
         Self::Error,
         Self::Unknown,
     ];
+
+    /// Its QEMU is there and is to stay.
+    pub fn is_on(self) -> bool {
+        matches!(self, Self::Running | Self::Rebooting | Self::Pausing | Self::Paused | Self::Resuming)
+    }
 
     /// The word in the native API, in events and in metrics.
     pub fn word(self) -> &'static str {

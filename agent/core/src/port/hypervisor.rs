@@ -27,7 +27,9 @@ pub enum HypervisorEvent {
     DomainPanicked(Uuid),
     /// A disk error stopped a domain's processors; comes beside `DomainChanged`.
     DomainIoError(Uuid),
-    /// A guest rebooted itself.
+    /// A domain's watchdog resets it; `DomainRebooted` follows.
+    DomainWatchdogReset(Uuid),
+    /// A domain was reset: by its guest, its watchdog or a request.
     DomainRebooted(Uuid),
     /// Networks changed.
     NetworksChanged,

@@ -7,7 +7,11 @@ use crate::port::Write;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::time::Duration;
 use uuid::Uuid;
+
+/// How long a reset may take to be seen.
+const RESET_SEEN_WITHIN: Duration = Duration::from_secs(2);
 
 /// The plan of a reboot through the guest; a guest that does not answer in time is reset.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,8 +36,18 @@ pub(super) fn plan_reset(input: &VmOnlyInput, view: PlanView<'_>) -> Result<Plan
     Ok(Planned::new(ResetVm { vm_uuid: input.vm_uuid }, target.vm.name()))
 }
 
-fn reboot_count(snapshot: &Snapshot, vm_uuid: Uuid) -> u32 {
-    snapshot.vms.get(&vm_uuid).map_or(0, |vm| vm.reboot_count)
+fn reset_count(snapshot: &Snapshot, vm_uuid: Uuid) -> u32 {
+    snapshot.vms.get(&vm_uuid).map_or(0, |vm| vm.reset_count)
+}
+
+/// Waits a moment for the reset to be seen, so that it is not taken for the guest's own.
+async fn reset(vm_uuid: Uuid, context: &StepContext) -> Result<Value> {
+    let before = reset_count(&context.world.load(), vm_uuid);
+    context.hypervisor.reset(vm_uuid).await?;
+    if !context.world.wait_until(RESET_SEEN_WITHIN, |s| reset_count(s, vm_uuid) != before).await {
+        tracing::debug!(%vm_uuid, "A reset was not seen");
+    }
+    Ok(Value::Null)
 }
 
 #[async_trait]
@@ -52,11 +66,11 @@ impl Verb for RebootVm {
 
     async fn run(&self, _step: &'static str, context: &StepContext) -> Result<Value> {
         if !self.is_forced {
-            let before = reboot_count(&context.world.load(), self.vm_uuid);
+            let before = reset_count(&context.world.load(), self.vm_uuid);
             context.hypervisor.request_reboot(self.vm_uuid).await?;
             let timeout = context.settings.reboot_timeout;
             let is_done = tokio::select! {
-                done = context.world.wait_until(timeout, |s| reboot_count(s, self.vm_uuid) != before) => done,
+                done = context.world.wait_until(timeout, |s| reset_count(s, self.vm_uuid) != before) => done,
                 () = context.cancel.wait() => false,
             };
             if is_done {
@@ -64,8 +78,7 @@ impl Verb for RebootVm {
             }
             context.check_cancel()?;
         }
-        context.hypervisor.reset(self.vm_uuid).await?;
-        Ok(Value::Null)
+        reset(self.vm_uuid, context).await
     }
 
     fn succeed(&self, snapshot: &Snapshot, _outputs: &Outputs, now: Timestamp) -> Vec<Write> {
@@ -92,8 +105,7 @@ impl Verb for ResetVm {
     }
 
     async fn run(&self, _step: &'static str, context: &StepContext) -> Result<Value> {
-        context.hypervisor.reset(self.vm_uuid).await?;
-        Ok(Value::Null)
+        reset(self.vm_uuid, context).await
     }
 
     fn succeed(&self, snapshot: &Snapshot, _outputs: &Outputs, now: Timestamp) -> Vec<Write> {

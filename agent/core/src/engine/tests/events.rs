@@ -5,7 +5,7 @@ use crate::fake::Fault;
 use crate::model::{Event, EventKind, Management, StateReason, VmPhase};
 
 /// Everything told so far, in order.
-async fn all_events(bench: &Bench) -> Vec<Arc<Event>> {
+pub(super) async fn all_events(bench: &Bench) -> Vec<Arc<Event>> {
     let mut events = Vec::new();
     loop {
         let cursor = events.last().map_or(0, |e: &Arc<Event>| e.cursor);
@@ -22,6 +22,12 @@ async fn all_events(bench: &Bench) -> Vec<Arc<Event>> {
 fn told(events: &[Arc<Event>], vm_uuid: Uuid) -> Vec<(String, String)> {
     let of_vm = |e: &&Arc<Event>| e.kind == EventKind::VmStatus && e.resource.is_some_and(|r| r.uuid == vm_uuid);
     events.iter().filter(of_vm).map(|e| (e.old.clone(), e.new.clone())).collect()
+}
+
+/// The same with the reason of each, without what was before.
+pub(super) fn told_with_reasons(events: &[Arc<Event>], vm_uuid: Uuid) -> Vec<(String, String)> {
+    let of_vm = |e: &&Arc<Event>| e.kind == EventKind::VmStatus && e.resource.is_some_and(|r| r.uuid == vm_uuid);
+    events.iter().filter(of_vm).map(|e| (e.new.clone(), e.reason.clone())).collect()
 }
 
 fn assert_chained(changes: &[(String, String)]) {

@@ -5,6 +5,7 @@ mod events;
 mod faults;
 mod outage;
 mod overload;
+mod reasons;
 
 use super::*;
 use crate::ErrorCode;
@@ -28,7 +29,7 @@ struct Bench {
 
 fn config() -> EngineConfig {
     let policy = PolicySettings {
-        resume_interval: Duration::from_millis(20),
+        resume_pauses: (Duration::from_millis(20), Duration::from_millis(100)),
         restart_pauses: (Duration::from_millis(20), Duration::from_millis(100)),
         ..PolicySettings::default()
     };
@@ -40,13 +41,23 @@ async fn open(node: FakeNode, store: Arc<FakeStore>, faults: Faults) -> Bench {
 }
 
 async fn open_with(config: EngineConfig, node: FakeNode, store: Arc<FakeStore>, faults: Faults) -> Bench {
+    open_booted(config, node, store, faults, None).await
+}
+
+/// On a host that booted then; an hour ago without that.
+async fn open_booted(config: EngineConfig, node: FakeNode, store: Arc<FakeStore>, faults: Faults, boot_time: Option<Timestamp>) -> Bench {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let hypervisor = FakeHypervisor::new(node.clone(), faults.clone());
+    let probe = FakeProbe::new(&NodeOptions::default(), clock.clone(), Faults::new());
+    let probe = match boot_time {
+        Some(time) => probe.booted_at(time),
+        None => probe,
+    };
     let ports = EnginePorts {
         hypervisor: hypervisor.clone(),
         store: store.clone(),
         images: FakeImageTransfer::new(node.clone(), faults.clone()),
-        probe: Arc::new(FakeProbe::new(&NodeOptions::default(), clock.clone(), Faults::new())),
+        probe: Arc::new(probe),
         clock,
     };
     let stored = store.load().await.unwrap();

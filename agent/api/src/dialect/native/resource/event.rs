@@ -26,13 +26,15 @@ pub(in super::super) struct EventView<'a> {
     cursor: u64,
     /// Unix seconds.
     time: i64,
-    /// vm_status, vm_management, image_status, job_status, hypervisor_connection, capacity or daemon.
+    /// vm_status, vm_reboot, vm_management, image_status, job_status, hypervisor_connection, capacity or daemon. vm_reboot: a VM was reset
+    /// and ran on, without anybody having asked for it here; the reason is guest_reboot or watchdog.
     kind: &'static str,
     /// What it is about: vm, image, …; null for the node itself.
     resource_type: Option<&'static str>,
     resource_uuid: Option<Uuid>,
     resource_name: &'a str,
-    /// Word for what was before; empty where there was nothing.
+    /// Word for what was before; empty where there was nothing. A vm_status with the reason host_restart may have running here and in
+    /// `new`: the host was started again, and the VM with it.
     old: &'a str,
     /// Word for what is now; empty where it is gone.
     new: &'a str,

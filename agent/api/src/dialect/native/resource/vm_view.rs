@@ -81,6 +81,8 @@ pub(in super::super) struct VmDetail<'a> {
     restart_on_crash: bool,
     /// When it is removed for good, while it is in the trash. Unix seconds.
     expire_time: Option<i64>,
+    /// Resets of the guest, by itself, its watchdog or a request, that were seen since the daemon started.
+    reboot_count: u32,
     /// Where the hypervisor's definition differs from what was asked for, in words. Never overwritten.
     drift: &'a [String],
 }
@@ -181,6 +183,7 @@ impl<'a> VmDetail<'a> {
             metadata,
             restart_on_crash: vm.record.as_ref().is_some_and(|record| record.restart_on_crash),
             expire_time: vm.record.as_ref().and_then(|record| record.expire_time).map(Timestamp::seconds),
+            reboot_count: vm.reboot_count,
             drift: &vm.drift,
         }
     }
