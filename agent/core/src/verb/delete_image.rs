@@ -5,7 +5,7 @@ use super::{DeleteImageInput, Outputs, PlanView, Planned, Step, StepContext, Ver
 use crate::error::ErrorRecord;
 use crate::model::{Image, ImageStatus, ResourceKey, ResourceType, Snapshot, Timestamp, VerbKind};
 use crate::port::{FetchRequest, Write};
-use crate::{Result, fail};
+use crate::{ErrorCode, Result, fail};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -73,7 +73,16 @@ impl Verb for DeleteImage {
         vec![Write::DeleteImage(self.image.image_uuid)]
     }
 
-    fn fail(&self, _snapshot: &Snapshot, error: &ErrorRecord, now: Timestamp) -> Vec<Write> {
+    fn fail(&self, snapshot: &Snapshot, error: &ErrorRecord, now: Timestamp) -> Vec<Write> {
+        if error.code == ErrorCode::JobCanceled {
+            // Nothing was done. The import that it cut short may have taken the image away, or finished it.
+            let current = snapshot.images.get(&self.image.image_uuid);
+            return current
+                .filter(|i| i.status == ImageStatus::Deleting)
+                .map(|_| Write::PutImage(self.image.clone()))
+                .into_iter()
+                .collect();
+        }
         // Part of it may be gone, so nothing may be made from it any more; the delete can be asked again.
         let mut image = Image::clone(&self.image);
         image.status = ImageStatus::Error;

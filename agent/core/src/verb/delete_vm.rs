@@ -9,7 +9,7 @@ use crate::model::{
     DesiredPower, DhcpReservation, ResourceKey, ResourceType, Snapshot, Timestamp, VerbKind, VmPhase, VmRecord, Volume, VolumeStatus,
 };
 use crate::port::{VOLUMES_POOL, Write};
-use crate::{Result, fail};
+use crate::{ErrorCode, Result, fail};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,6 +27,8 @@ pub struct DeleteVm {
     kind: VerbKind,
     /// What it was before, for a delete that fails.
     phase_before: VmPhase,
+    #[serde(default)]
+    desired_before: DesiredPower,
     record: Arc<VmRecord>,
     /// Disks that go with it.
     removed: Vec<Arc<Volume>>,
@@ -72,8 +74,21 @@ fn plan_removal(input: &DeleteVmInput, view: PlanView<'_>, target: &check::Targe
     record.desired_power = DesiredPower::Off;
     let record = Arc::new(record);
     let writes = vec![Write::PutVm(record.clone())];
-    let change = DeleteVm { kind, record, phase_before: target.record.phase, removed, released, is_forced: input.is_forced };
+    let change = DeleteVm {
+        kind,
+        record,
+        phase_before: target.record.phase,
+        desired_before: target.record.desired_power,
+        removed,
+        released,
+        is_forced: input.is_forced,
+    };
     Ok(Planned::new(change, target.vm.name()).with_writes(writes))
+}
+
+/// What a VM should do once a delete is canceled before it began: a wish to run comes back.
+pub(super) fn wished_again(now: DesiredPower, before: DesiredPower) -> DesiredPower {
+    if before == DesiredPower::On { before } else { now }
 }
 
 /// Whose guest, and whether it is asked at all.
@@ -153,11 +168,16 @@ impl Verb for DeleteVm {
         writes
     }
 
-    fn fail(&self, _snapshot: &Snapshot, error: &ErrorRecord, now: Timestamp) -> Vec<Write> {
-        let mut record = VmRecord::clone(&self.record);
+    fn fail(&self, snapshot: &Snapshot, error: &ErrorRecord, now: Timestamp) -> Vec<Write> {
+        // A change that this one cut short may have written since.
+        let current = snapshot.vms.get(&self.record.vm_uuid).and_then(|vm| vm.record.as_ref()).unwrap_or(&self.record);
+        let mut record = VmRecord::clone(current);
         record.phase = self.phase_before;
         record.update_time = now;
-        record.error = Some(error.clone());
+        match error.code {
+            ErrorCode::JobCanceled => record.desired_power = wished_again(record.desired_power, self.desired_before),
+            _ => record.error = Some(error.clone()),
+        }
         vec![Write::PutVm(Arc::new(record))]
     }
 }

@@ -4,7 +4,7 @@ use super::{DeleteVolumeInput, Outputs, PlanView, Planned, Step, StepContext, Ve
 use crate::error::ErrorRecord;
 use crate::model::{ResourceKey, ResourceType, Snapshot, Timestamp, VerbKind, Volume, VolumeStatus};
 use crate::port::Write;
-use crate::{Result, fail};
+use crate::{ErrorCode, Result, fail};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -57,7 +57,10 @@ impl Verb for DeleteVolume {
         vec![Write::DeleteVolume(self.volume.volume_uuid)]
     }
 
-    fn fail(&self, _snapshot: &Snapshot, _error: &ErrorRecord, now: Timestamp) -> Vec<Write> {
+    fn fail(&self, _snapshot: &Snapshot, error: &ErrorRecord, now: Timestamp) -> Vec<Write> {
+        if error.code == ErrorCode::JobCanceled {
+            return vec![Write::PutVolume(self.volume.clone())];
+        }
         let mut volume = Volume::clone(&self.volume);
         volume.status = VolumeStatus::Error;
         volume.update_time = now;

@@ -1,10 +1,12 @@
 //! Put a VM into the trash: it is switched off and does not start with the host, everything else of it stays as it is.
 
-use super::delete_vm::{GraceInput, shut_down_or_switch_off};
+use super::delete_vm::{GraceInput, shut_down_or_switch_off, wished_again};
+use super::stop_vm::with_desired_power;
 use super::{Outputs, Step, StepContext, Verb, domain_spec};
-use crate::Result;
+use crate::error::ErrorRecord;
 use crate::model::{DesiredPower, ResourceKey, ResourceType, Snapshot, Timestamp, VerbKind, VmPhase, VmRecord};
 use crate::port::{DomainSpec, Write};
+use crate::{ErrorCode, Result};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -71,5 +73,14 @@ impl Verb for TrashVm {
 
     fn succeed(&self, _snapshot: &Snapshot, _outputs: &Outputs, _now: Timestamp) -> Vec<Write> {
         vec![Write::PutVm(self.after.clone())]
+    }
+
+    fn fail(&self, snapshot: &Snapshot, error: &ErrorRecord, _now: Timestamp) -> Vec<Write> {
+        let vm_uuid = self.after.vm_uuid;
+        let desired = snapshot.vms.get(&vm_uuid).and_then(|vm| vm.record.as_ref()).map_or(DesiredPower::Off, |r| r.desired_power);
+        match error.code {
+            ErrorCode::JobCanceled => with_desired_power(snapshot, vm_uuid, wished_again(desired, self.before.desired_power)),
+            _ => Vec::new(),
+        }
     }
 }

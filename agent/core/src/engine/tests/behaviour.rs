@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fake::Fault;
-use crate::model::{Freshness, Management, StateReason, VolumeStatus};
+use crate::model::{DesiredPower, Freshness, ImageStatus, Management, StateReason, VmPhase, VolumeStatus};
 use crate::port::{JobFilter, OperationFilter, Page, SortOrder};
 
 #[tokio::test]
@@ -454,6 +454,44 @@ async fn a_delete_is_canceled_before_its_first_step_or_never() {
     bench.faults.release();
     assert_eq!(bench.engine.wait_for_job(begun, SOON).await.unwrap().status, JobStatus::Succeeded);
     assert_eq!(bench.status(vm), None);
+}
+
+#[tokio::test]
+async fn a_delete_of_an_image_that_is_canceled_leaves_what_the_import_left() {
+    for import_ends_well in [false, true] {
+        let bench = bench().await;
+        let hold = if import_ends_well { Fault::HoldAfter } else { Fault::HoldBefore };
+        bench.faults.on("fetch", 1, hold);
+        let job = bench.engine.submit(request(import())).await.unwrap().job;
+        bench.faults.wait_for_calls("fetch", 1).await;
+        let delete = ChangeInput::DeleteImage(DeleteImageInput { image_uuid: job.resource.uuid });
+        let waiting = bench.engine.submit(request(delete)).await.unwrap().job.job_uuid;
+        bench.engine.cancel_job(&caller(), waiting).await.unwrap();
+        bench.faults.release();
+        assert_eq!(bench.engine.wait_for_job(waiting, SOON).await.unwrap().status, JobStatus::Canceled);
+        let left = bench.engine.snapshot().images.get(&job.resource.uuid).map(|image| image.status);
+        let import = bench.engine.wait_for_job(job.job_uuid, SOON).await.unwrap().status;
+        let expected = (import == JobStatus::Succeeded).then_some(ImageStatus::Ready);
+        assert_eq!(left, expected, "the import {import:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_canceled_delete_leaves_a_vm_that_should_run() {
+    for keep_days in [None, Some(3)] {
+        let bench = bench().await;
+        let vm = bench.vm("kept").await;
+        bench.faults.on("request_shutdown", 1, Fault::HoldBefore);
+        bench.engine.submit(request(stop(vm, false, Some(600)))).await.unwrap();
+        bench.faults.wait_for_calls("request_shutdown", 1).await;
+        let delete = DeleteVmInput { vm_uuid: vm, is_forced: true, is_deleting_volumes: true, keep_days };
+        let waiting = bench.engine.submit(request(ChangeInput::DeleteVm(delete))).await.unwrap().job.job_uuid;
+        bench.engine.cancel_job(&caller(), waiting).await.unwrap();
+        bench.faults.release();
+        bench.engine.wait_for_job(waiting, SOON).await.unwrap();
+        let record = bench.engine.snapshot().vms[&vm].record.clone().unwrap();
+        assert_eq!((record.phase, record.desired_power, record.error.is_none()), (VmPhase::Ready, DesiredPower::On, true));
+    }
 }
 
 #[tokio::test]

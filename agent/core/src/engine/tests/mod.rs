@@ -111,19 +111,7 @@ impl Bench {
     }
 
     async fn image(&self) -> Uuid {
-        let input = CreateImageInput {
-            image_uuid: None,
-            image_name: format!("image-{}", Uuid::new_v4()),
-            description: String::new(),
-            url: "http://images.test/a.qcow2".into(),
-            format: ImageFormat::Qcow2,
-            checksum: String::new(),
-            firmware: None,
-            os_type: String::new(),
-            os_version: String::new(),
-            architecture: None,
-        };
-        let job = self.run(ChangeInput::CreateImage(input)).await.unwrap();
+        let job = self.run(import()).await.unwrap();
         assert_eq!(job.status, JobStatus::Succeeded, "{job:?}");
         job.resource.uuid
     }
@@ -167,6 +155,22 @@ impl Bench {
         assert!(bench.engine.wait_until_ready(SOON).await);
         bench
     }
+}
+
+/// An import of an image with a name of its own.
+fn import() -> ChangeInput {
+    ChangeInput::CreateImage(CreateImageInput {
+        image_uuid: None,
+        image_name: format!("image-{}", Uuid::new_v4()),
+        description: String::new(),
+        url: "http://images.test/a.qcow2".into(),
+        format: ImageFormat::Qcow2,
+        checksum: String::new(),
+        firmware: None,
+        os_type: String::new(),
+        os_version: String::new(),
+        architecture: None,
+    })
 }
 
 fn stop(vm_uuid: Uuid, is_forced: bool, timeout_seconds: Option<u32>) -> ChangeInput {
