@@ -8,12 +8,20 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// The plan of a resize.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ResizeVm {
     before: Arc<VmRecord>,
     after: Arc<VmRecord>,
+}
+
+impl ResizeVm {
+    /// The specification that the VM is to have.
+    pub(super) fn specification_uuid(&self) -> Option<Uuid> {
+        self.after.specification.as_ref().map(|named| named.uuid)
+    }
 }
 
 pub(super) fn plan(input: &ResizeVmInput, view: PlanView<'_>) -> Result<Planned> {

@@ -495,6 +495,31 @@ async fn a_canceled_delete_leaves_a_vm_that_should_run() {
 }
 
 #[tokio::test]
+async fn a_specification_cannot_go_while_a_vm_is_being_resized_to_it() {
+    let bench = bench().await;
+    let vm = bench.vm("grows").await;
+    bench.run(stop(vm, true, None)).await.unwrap();
+    let specification = CreateSpecificationInput {
+        specification_uuid: None,
+        specification_name: "large".into(),
+        description: String::new(),
+        cpu_cores: 2,
+        memory_bytes: 256 << 20,
+        storage_bytes: 0,
+    };
+    let large = bench.run(ChangeInput::CreateSpecification(specification)).await.unwrap().resource.uuid;
+    bench.faults.on("resize", 1, Fault::HoldBefore);
+    let resize = ResizeVmInput { vm_uuid: vm, specification_uuid: Some(large), cpu_cores: None, memory_bytes: None };
+    let resizing = bench.engine.submit(request(ChangeInput::ResizeVm(resize))).await.unwrap().job.job_uuid;
+    bench.faults.wait_for_calls("resize", 1).await;
+    let delete = || ChangeInput::DeleteSpecification(DeleteSpecificationInput { specification_uuid: large });
+    assert_eq!(code(bench.run(delete()).await), ErrorCode::SpecificationInUse);
+    bench.faults.release();
+    assert_eq!(bench.engine.wait_for_job(resizing, SOON).await.unwrap().status, JobStatus::Succeeded);
+    assert_eq!(code(bench.run(delete()).await), ErrorCode::SpecificationInUse);
+}
+
+#[tokio::test]
 async fn a_shutdown_waits_for_running_jobs_and_refuses_new_ones() {
     let bench = bench().await;
     let vm = bench.vm("last").await;
