@@ -53,7 +53,7 @@ fn own_dependencies(package: &str) -> Vec<String> {
 #[test]
 fn crates_depend_only_downwards() {
     assert_eq!(own_dependencies("core"), Vec::<String>::new());
-    for adapter in ["libvirt", "store", "image", "api"] {
+    for adapter in ["libvirt", "store", "image", "probe", "api"] {
         assert_eq!(own_dependencies(adapter), ["hvnode-core"], "{adapter}");
     }
     assert_eq!(own_dependencies("cli"), Vec::<String>::new());
@@ -68,10 +68,10 @@ fn the_core_knows_no_http_no_libvirt_and_no_sql() {
 
 #[test]
 fn only_the_libvirt_adapter_links_libvirt_and_only_the_store_links_sqlite() {
-    for package in ["core", "store", "image", "api", "daemon", "cli"] {
+    for package in ["core", "store", "image", "probe", "api", "daemon", "cli"] {
         assert!(!dependencies(package).contains("virt"), "{package}");
     }
-    for package in ["core", "libvirt", "image", "api", "daemon", "cli"] {
+    for package in ["core", "libvirt", "image", "probe", "api", "daemon", "cli"] {
         assert!(!dependencies(package).contains("rusqlite"), "{package}");
     }
 }

@@ -20,5 +20,8 @@ mod life_cycle;
 mod networks;
 mod outside;
 mod overload;
+mod prometheus;
 mod refusals;
 mod restarts;
+mod sampling;
+mod statistics;

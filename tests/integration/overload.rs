@@ -1,17 +1,15 @@
 //! More than the node can take, and a sick outside: reads go on, changes get a clear answer that they may be tried again, memory and
 //! threads stay bounded, and once the cause is gone everything goes on by itself.
 
+use crate::support::metrics::{METRICS, connections};
 use crate::support::node::light_vm;
 use crate::support::{Answer, Node, PATIENCE, wait_for};
 use futures_util::future::join_all;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 
 const NATIVE: &str = "127.0.0.1:7070";
-const METRICS: &str = "127.0.0.1:9177";
 const OVER_TCP: &str = r#"HVNODE__LISTEN__NATIVE__TCP=["127.0.0.1:7070"]"#;
 /// Slowest answer of a read on a machine that is busy with other tests too.
 const READ_TIME_MAX: Duration = Duration::from_secs(1);
@@ -20,22 +18,10 @@ const TOO_MANY: i64 = 10012;
 const STORE_FAILED: i64 = 10008;
 const NO_HYPERVISOR: i64 = 10007;
 
-/// Connections to the node that stand already.
-async fn connections(node: &Node, address: &str, count: usize) -> Vec<TcpStream> {
-    let address: SocketAddr = address.parse().unwrap();
-    let connect = move || (0..count).map(|_| std::net::TcpStream::connect_timeout(&address, PATIENCE).unwrap()).collect::<Vec<_>>();
-    let streams = node.host.in_network(connect);
-    let ready = |stream: std::net::TcpStream| {
-        stream.set_nonblocking(true).unwrap();
-        TcpStream::from_std(stream).unwrap()
-    };
-    streams.into_iter().map(ready).collect()
-}
-
 async fn log_in(node: &Node) -> String {
     let password = node.host.run(&["cat", "/var/lib/hvnode/initial-password"]);
     let body = json!({"user_name": "admin", "password": password.trim()});
-    let stream = connections(node, NATIVE, 1).await.pop().unwrap();
+    let stream = connections(&node.host, NATIVE, 1).pop().unwrap();
     node.client.call_over(stream, "/v1/user/login", Some(&body)).await.unwrap().ok()["token"].as_str().unwrap().to_owned()
 }
 
@@ -47,7 +33,7 @@ async fn assert_reads_go_on(node: &Node) {
         assert!(start.elapsed() < READ_TIME_MAX, "{path} took {:?}", start.elapsed());
     }
     assert_eq!(status(node, "/healthz").await, StatusCode::OK);
-    let stream = connections(node, METRICS, 1).await.pop().unwrap();
+    let stream = connections(&node.host, METRICS, 1).pop().unwrap();
     let (status, page) = node.client.raw_over(stream, "/metrics").await.unwrap();
     assert!(status == StatusCode::OK && String::from_utf8_lossy(&page).contains("hvnode_vms{"));
 }
@@ -102,7 +88,7 @@ async fn a_thousand_requests_at_once_are_all_answered_and_cost_bounded_memory() 
     node.client.token = Some(log_in(&node).await);
     let reads = ["/v1/vm/list", "/v1/host/list", "/v1/specification/list?page_size=0", "/v1/job/list", "/v1/network/list"];
     let before_kib = node.daemon_figure("VmRSS");
-    let streams = connections(&node, NATIVE, 1000).await;
+    let streams = connections(&node.host, NATIVE, 1000);
     let asked = streams.into_iter().enumerate().map(|(number, stream)| {
         let (client, mut vm) = (&node.client, light_vm(&uuids, &format!("vm{number}")));
         async move {
@@ -157,7 +143,7 @@ async fn a_thousand_requests_at_once_are_all_answered_and_cost_bounded_memory() 
 async fn assert_full_house_is_told(node: &Node) {
     let cursor = node.client.get("/v1/event/list?cursor=999999999999999").await.ok()["next_cursor"].clone();
     let path = format!("/v1/event/list?cursor={cursor}&wait_seconds=60");
-    let streams = connections(node, NATIVE, 256).await;
+    let streams = connections(&node.host, NATIVE, 256);
     let waiting: Vec<_> = streams
         .into_iter()
         .map(|stream| {

@@ -1,24 +1,31 @@
-//! The daemon's own metrics: Prometheus text on a listener of its own, answered from memory.
+//! `GET /metrics`: the daemon itself, the host and its VMs, answered from memory on a listener of its own. A scrape asks nobody.
 //!
-//! Names follow Prometheus' conventions (base units, `_total` on counters); label values come from closed sets, so that no client can
-//! make series.
+//! Names follow Prometheus' conventions (base units, `_total` on counters); label values come from closed sets or from things that exist
+//! on the node, so that no client can make series.
 
+mod exposition;
+mod host;
 mod process;
+mod vm;
 
 use crate::health::SnapshotSource;
 use axum::Router;
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::header::CONTENT_TYPE;
-use http::{Method, StatusCode};
-use hvnode_core::model::{ConnectionState, Snapshot, VmStatus};
+use exposition::{Exposition, Format};
+use http::header::{CONTENT_TYPE, VARY};
+use http::{HeaderValue, Method, StatusCode};
+use hvnode_core::model::{ConnectionState, Job, JobStatus, Readings, SampleTime, Snapshot, Timestamp, VmStatus};
 use hvnode_core::{AgentError, Result, fail};
 use process::ProcessCollector;
-use prometheus::{
-    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tower_http::compression::CompressionLayer;
+
+/// Gives the latest samples; never blocks.
+pub type ReadingsSource = Arc<dyn Fn() -> Arc<Readings> + Send + Sync>;
 
 /// Label values of a request.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +54,12 @@ pub struct Metrics {
     connections_refused: IntCounterVec,
     store_commits: IntCounterVec,
     store_commit_duration: HistogramVec,
-    jobs_open: IntGauge,
+    hypervisor_calls: IntCounterVec,
+    hypervisor_call_duration: HistogramVec,
+    jobs_open: IntGaugeVec,
+    jobs_ended: IntCounterVec,
+    job_duration: HistogramVec,
+    certificate_expiry: GaugeVec,
     vms: IntGaugeVec,
     hypervisor_up: IntGauge,
     build_info: GaugeVec,
@@ -84,7 +96,19 @@ impl Metrics {
             connections_refused: counter("hvnode_api_connections_refused_total", "Connections refused for their number.", &["dialect"])?,
             store_commits: counter("hvnode_store_commits_total", "Commits asked of the store.", &["durability", "outcome"])?,
             store_commit_duration: histogram("hvnode_store_commit_duration_seconds", "Time of a commit.", &["durability"])?,
-            jobs_open: IntGauge::new("hvnode_jobs_open", "Jobs that have not ended.")?,
+            hypervisor_calls: counter("hvnode_hypervisor_calls_total", "Calls to libvirt.", &["call", "outcome"])?,
+            hypervisor_call_duration: histogram(
+                "hvnode_hypervisor_call_duration_seconds",
+                "Time of a call to libvirt, waiting for a thread included.",
+                &["call"],
+            )?,
+            jobs_open: gauges("hvnode_jobs_open", "Jobs that have not ended.", &["status"])?,
+            jobs_ended: counter("hvnode_jobs_total", "Jobs that have ended.", &["verb", "status"])?,
+            job_duration: histogram("hvnode_job_duration_seconds", "Time from a job's acceptance to its end.", &["verb"])?,
+            certificate_expiry: GaugeVec::new(
+                Opts::new("hvnode_tls_certificate_expiry_timestamp_seconds", "When a listener's certificate expires, since the epoch."),
+                &["listener"],
+            )?,
             vms: gauges("hvnode_vms", "Virtual machines, unmanaged ones included.", &["status"])?,
             hypervisor_up: IntGauge::new("hvnode_hypervisor_up", "1 while libvirt answers.")?,
             build_info: GaugeVec::new(Opts::new("hvnode_build_info", "Always 1; the version is in the label."), &["version"])?,
@@ -95,7 +119,7 @@ impl Metrics {
     }
 
     fn register(&self) -> prometheus::Result<()> {
-        let all: [Box<dyn prometheus::core::Collector>; 14] = [
+        let all: [Box<dyn prometheus::core::Collector>; 19] = [
             Box::new(self.uptime.clone()),
             Box::new(self.requests.clone()),
             Box::new(self.request_duration.clone()),
@@ -105,7 +129,12 @@ impl Metrics {
             Box::new(self.connections_refused.clone()),
             Box::new(self.store_commits.clone()),
             Box::new(self.store_commit_duration.clone()),
+            Box::new(self.hypervisor_calls.clone()),
+            Box::new(self.hypervisor_call_duration.clone()),
             Box::new(self.jobs_open.clone()),
+            Box::new(self.jobs_ended.clone()),
+            Box::new(self.job_duration.clone()),
+            Box::new(self.certificate_expiry.clone()),
             Box::new(self.vms.clone()),
             Box::new(self.hypervisor_up.clone()),
             Box::new(self.build_info.clone()),
@@ -128,6 +157,25 @@ impl Metrics {
         self.store_commit_duration.with_label_values(&[durability]).observe(duration.as_secs_f64());
     }
 
+    /// Counts a call to libvirt. `call` and `outcome` are words of the program, never values.
+    pub fn observe_hypervisor_call(&self, call: &str, outcome: &str, duration: Duration) {
+        self.hypervisor_calls.with_label_values(&[call, outcome]).inc();
+        self.hypervisor_call_duration.with_label_values(&[call]).observe(duration.as_secs_f64());
+    }
+
+    /// Counts a job that has ended.
+    pub fn observe_job(&self, job: &Job) {
+        self.jobs_ended.with_label_values(&[job.verb.word(), job.status.word()]).inc();
+        if let Some(finish_time) = job.finish_time {
+            self.job_duration.with_label_values(&[job.verb.word()]).observe(finish_time.since(job.create_time).as_secs_f64());
+        }
+    }
+
+    /// Tells when the certificate of a listener expires.
+    pub fn set_certificate_expiry(&self, listener: &str, expiry: Timestamp) {
+        self.certificate_expiry.with_label_values(&[listener]).set(expiry.0 as f64 / 1e9);
+    }
+
     pub(crate) fn panicked(&self, dialect: &str) {
         self.panics.with_label_values(&[dialect]).inc();
     }
@@ -144,43 +192,55 @@ impl Metrics {
         self.connections_refused.with_label_values(&[dialect]).inc();
     }
 
-    /// Everything in Prometheus' text format.
-    ///
-    /// # Errors
-    /// `Internal` where a metric cannot be written as text.
-    pub fn render(&self, snapshot: &Snapshot) -> Result<Vec<u8>> {
+    /// Everything as text.
+    fn render(&self, format: Format, snapshot: &Snapshot, readings: &Readings, now: SampleTime) -> String {
+        self.refresh(snapshot);
+        let mut out = Exposition::new(format, (32 << 10) + snapshot.vms.len() * (8 << 10));
+        self.registry.gather().iter().for_each(|family| out.registered(family));
+        host::write(&mut out, snapshot, readings, now);
+        vm::write(&mut out, snapshot, readings, now);
+        out.finish()
+    }
+
+    /// The page as text, for tests.
+    #[cfg(test)]
+    pub(crate) fn page(&self, snapshot: &Snapshot, readings: &Readings) -> String {
+        self.render(Format::Text, snapshot, readings, SampleTime::default())
+    }
+
+    /// What is counted only when asked.
+    fn refresh(&self, snapshot: &Snapshot) {
         self.uptime.set(self.start.elapsed().as_secs_f64());
-        self.jobs_open.set(count(snapshot.open_jobs.len()));
         self.hypervisor_up.set(i64::from(snapshot.connection == ConnectionState::Up));
-        let mut by_status = [0_usize; VmStatus::ALL.len()];
-        for vm in snapshot.vms.values() {
-            if let Some(index) = VmStatus::ALL.iter().position(|status| *status == vm.status) {
-                by_status[index] += 1;
-            }
+        for status in [JobStatus::Queued, JobStatus::Running] {
+            let number = snapshot.open_jobs.values().filter(|job| job.status == status).count();
+            self.jobs_open.with_label_values(&[status.word()]).set(count(number));
         }
-        for (status, number) in VmStatus::ALL.iter().zip(by_status) {
+        for status in VmStatus::ALL {
+            let number = snapshot.vms.values().filter(|vm| vm.status == status).count();
             self.vms.with_label_values(&[status.word()]).set(count(number));
         }
-        let mut text = Vec::with_capacity(16 << 10);
-        TextEncoder::new()
-            .encode(&self.registry.gather(), &mut text)
-            .map_err(|error| fail!(Internal, "the metrics cannot be written").caused_by(error))?;
-        Ok(text)
     }
 }
 
-/// `GET /metrics`.
-pub fn router(metrics: Arc<Metrics>, snapshot: SnapshotSource) -> Router {
-    let scrape = move || {
-        let outcome = metrics.render(&snapshot());
+/// `GET /metrics`, as text or OpenMetrics, compressed for those who take it.
+pub fn router(metrics: Arc<Metrics>, snapshot: SnapshotSource, readings: ReadingsSource) -> Router {
+    let scrape = move |request: Request| {
+        let format = Format::of(request.headers());
+        let (metrics, snapshot, readings) = (metrics.clone(), snapshot(), readings());
         async move {
-            match outcome {
-                Ok(text) => ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
-                Err(error) => plain(&error),
+            // Some milliseconds of work on a node with thousands of VMs: not on the threads that serve everybody.
+            let work = move || metrics.render(format, &snapshot, &readings, SampleTime::now());
+            match tokio::task::spawn_blocking(work).await {
+                Ok(text) => {
+                    let headers = [(CONTENT_TYPE, format.content_type()), (VARY, HeaderValue::from_static("accept"))];
+                    (headers, text).into_response()
+                }
+                Err(error) => plain(&fail!(Internal, "the metrics cannot be written").caused_by(error)),
             }
         }
     };
-    Router::new().route("/metrics", get(scrape))
+    Router::new().route("/metrics", get(scrape)).layer(CompressionLayer::new())
 }
 
 /// Answers of the metrics listener to what goes wrong: HTTP status and a line of text.
@@ -229,18 +289,4 @@ fn decimal(mut number: u32, digits: &mut [u8; 10]) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_written_in_decimal() {
-        for number in [0, 7, 10, 200, 13010, u32::MAX] {
-            assert_eq!(decimal(number, &mut [0; 10]), number.to_string());
-        }
-    }
-
-    #[test]
-    fn methods_nobody_knows_share_one_label() {
-        assert_eq!(method_word(&Method::from_bytes(b"BREW").unwrap()), "other");
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use hvnode_core::AgentError;
-use hvnode_core::model::{ConnectionState, HostFacts, HostSettings, Snapshot, Timestamp};
+use hvnode_core::model::{ConnectionState, HostCapabilities, HostFacts, HostSettings, Snapshot, Timestamp, VirtType};
 use std::sync::Arc;
 
 /// Answers as a dialect that says everything with HTTP 200.
@@ -39,8 +39,6 @@ pub(crate) fn empty_snapshot() -> Snapshot {
         networks: Default::default(),
         open_jobs: Default::default(),
         leased_addresses: Default::default(),
-        vm_usage: Default::default(),
-        host_usage: None,
         capabilities: None,
         facts: Arc::new(facts),
         event_drafts: Vec::new(),
@@ -72,4 +70,23 @@ pub(crate) fn frame_parts(router: Router, limits: FrameLimits) -> FrameParts {
 
 pub(crate) fn frame(router: Router, limits: FrameLimits) -> Arc<Frame> {
     Frame::new(frame_parts(router, limits))
+}
+
+/// What libvirt says of a host that emulates.
+pub(crate) fn capabilities() -> HostCapabilities {
+    HostCapabilities {
+        host_uuid: uuid::Uuid::from_u128(1),
+        virt_type: VirtType::Qemu,
+        emulation_reason: None,
+        hypervisor_type: "QEMU".into(),
+        hypervisor_version: "10.0.2".into(),
+        libvirt_version: "11.3.0".into(),
+        architecture: "x86_64".into(),
+        cpu_model: "any".into(),
+        cpu_sockets: 1,
+        cpu_cores: 1,
+        cpu_threads: 1,
+        has_uefi: false,
+        vcpus_max: 8,
+    }
 }

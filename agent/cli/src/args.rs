@@ -103,6 +103,8 @@ pub(crate) enum Command {
     /// The machine the node runs on
     #[command(subcommand)]
     Host(noun::host::HostCommand),
+    /// Watch what the host and its VMs do
+    Top(noun::top::TopArgs),
     /// Images that VMs are made from
     #[command(subcommand)]
     Image(noun::image::ImageCommand),

@@ -12,6 +12,7 @@ mod noun;
 mod output;
 mod progress;
 mod resolve;
+mod sparkline;
 mod terminal;
 mod text;
 mod units;
@@ -21,7 +22,7 @@ use args::{Cli, Command, Shared};
 use client::{Client, Endpoint, Session};
 use context::Context;
 use error::{CliError, Kind, Result};
-use noun::{account, api, disk, event, host, image, job, log, network, specification, vm};
+use noun::{account, api, disk, event, host, image, job, log, network, specification, top, vm};
 use output::Output;
 use std::process::ExitCode;
 use text::Language;
@@ -71,6 +72,7 @@ async fn dispatch(context: &mut Context, command: Command) -> Result<()> {
         Command::Whoami => account::whoami(context).await,
         Command::Vm(command) => vm::run(context, command).await,
         Command::Host(command) => host::run(context, command).await,
+        Command::Top(args) => top::run(context, &args).await,
         Command::Image(command) => image::run(context, command).await,
         Command::Spec(command) => specification::run(context, command).await,
         Command::Network(command) => network::run(context, command).await,

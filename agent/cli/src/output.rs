@@ -92,7 +92,7 @@ impl Table {
     }
 
     /// As text for a terminal of `width` columns (any width if absent).
-    fn render(&self, width: Option<u16>, has_colour: bool) -> String {
+    pub(crate) fn render(&self, width: Option<u16>, has_colour: bool) -> String {
         let mut spares: Vec<u8> = self.columns.iter().map(|c| c.spare).filter(|spare| *spare > 0).collect();
         spares.sort_unstable();
         loop {
@@ -123,8 +123,9 @@ impl Table {
             let cells = kept.iter().filter_map(|i| self.columns.get(*i).zip(row.get(*i)));
             table.add_row(cells.map(|(column, content)| aligned(toned(content), column)));
         }
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
+        let last = kept.len().saturating_sub(1);
+        for (index, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((0, if index == last { 0 } else { 2 }));
         }
         table
     }
@@ -182,6 +183,16 @@ impl Output {
             has_colour_on_error: io::stderr().is_terminal() && !is_colour_unwanted,
             width,
         }
+    }
+
+    /// Columns of the terminal; none where output is no terminal.
+    pub(crate) fn width(&self) -> Option<u16> {
+        self.width
+    }
+
+    /// Are colours wanted?
+    pub(crate) fn has_colour(&self) -> bool {
+        self.has_colour
     }
 
     /// JSON as the node gave it, indented.
@@ -279,6 +290,13 @@ web     running    2  debian  0000
         let least = sample().render(Some(10), false);
         assert!(!least.contains("UUID") && least.contains("CPU"));
         assert_eq!(least.lines().count(), 3);
+    }
+
+    #[test]
+    fn no_blanks_follow_the_last_column_even_in_colour() {
+        assert!(
+            sample().render(None, true).lines().next().is_some_and(|heading| heading.contains("UUID\x1b") || heading.ends_with("UUID"))
+        );
     }
 
     #[test]

@@ -130,6 +130,11 @@ pub(crate) fn format_clock(time_seconds: i64) -> String {
     local_time(time_seconds, "%H:%M:%S")
 }
 
+/// `11-22 04:51` in the local time zone.
+pub(crate) fn format_time_short(time_seconds: i64) -> String {
+    local_time(time_seconds, "%m-%d %H:%M")
+}
+
 fn local_time(time_seconds: i64, format: &str) -> String {
     match Timestamp::from_second(time_seconds) {
         Ok(time) => time.to_zoned(TimeZone::system()).strftime(format).to_string(),

@@ -71,6 +71,13 @@ pub(crate) fn status(object: &Value) -> Content {
     Content::toned(dash(word), tone)
 }
 
+/// How old the figures of a VM are, coloured likewise.
+pub(crate) fn freshness(object: &Value) -> Content {
+    let word = text(object, "freshness");
+    let tone = if word == "stale" { Tone::Bad } else { Tone::Plain };
+    Content::toned(dash(word), tone)
+}
+
 /// `name (uuid)`, or whichever of both there is.
 pub(crate) fn named(object: &Value, name_key: &str, uuid_key: &str) -> String {
     match (text(object, name_key), text(object, uuid_key)) {

@@ -4,7 +4,6 @@ use crate::config::{self, Config};
 use crate::first_password::ensure_first_account;
 use crate::identity::host_uuid;
 use crate::metered_store::MeteredStore;
-use crate::probe::ProcProbe;
 use crate::sockets::{Inherited, Wanted};
 use arc_swap::ArcSwap;
 use hvnode_api::accounts::{Accounts, AccountsConfig};
@@ -13,16 +12,17 @@ use hvnode_api::dialect::native;
 use hvnode_api::frame::{Frame, FrameLimits, FrameParts};
 use hvnode_api::health::{Health, SnapshotSource};
 use hvnode_api::listener::{BoundSocket, PeerTrust};
-use hvnode_api::metrics::{self, Metrics, PlainErrors};
+use hvnode_api::metrics::{self, Metrics, PlainErrors, ReadingsSource};
 use hvnode_core::AgentError;
-use hvnode_core::engine::{Engine, EngineConfig, EnginePorts, PolicySettings};
+use hvnode_core::engine::{Engine, EngineConfig, EnginePorts, PolicySettings, StatisticsSettings};
 use hvnode_core::fake::{FakeHypervisor, FakeImageTransfer, FakeNode, Faults, NodeOptions};
 use hvnode_core::model::HostSettings;
 use hvnode_core::port::{Clock, Hypervisor, ImageTransfer, Store, SystemClock};
 use hvnode_core::verb::VerbSettings;
 use hvnode_image::{ImageConfig, ImageFetcher};
-use hvnode_libvirt::{DiskCache, Display, LibvirtConfig, LibvirtHypervisor, PoolDirectories, VirtPreference};
-use hvnode_store::SqliteStore;
+use hvnode_libvirt::{CallObserver, DiskCache, Display, LibvirtConfig, LibvirtHypervisor, PoolDirectories, VirtPreference};
+use hvnode_probe::ProcProbe;
+use hvnode_store::{SqliteHistory, SqliteStore};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +41,7 @@ pub(crate) struct Node {
     pub(crate) limits: Arc<ArcSwap<FrameLimits>>,
     metrics: Arc<Metrics>,
     snapshot: SnapshotSource,
+    readings: ReadingsSource,
 }
 
 /// A socket and what answers on it.
@@ -64,9 +65,12 @@ pub(crate) async fn start_node(config: &Config, is_simulated: bool) -> Result<No
     let accounts = accounts.map_err(|error| reason(&error))?;
     ensure_first_account(&accounts, &config.auth, &config.node.state_dir).await?;
 
-    let (hypervisor, images) = outside(config, is_simulated, &clock).await?;
-    let probe = Arc::new(NamedProbe { inner: ProcProbe, name: config.node.name.clone() });
-    let ports = EnginePorts { hypervisor, store: store.clone(), images, probe, clock };
+    let (hypervisor, images) = outside(config, is_simulated, &clock, &metrics).await?;
+    // Opens whatever happens: a node without history is better than no node.
+    let database = config.node.state_dir.join("statistics.db");
+    let history = blocking(move || SqliteHistory::open(database)).await?;
+    let probe = Arc::new(NamedProbe { inner: ProcProbe::default(), name: config.node.name.clone() });
+    let ports = EnginePorts { hypervisor, store: store.clone(), images, probe, history, clock };
     let state_dir = config.node.state_dir.clone();
     let host_uuid = blocking(move || host_uuid(&state_dir)).await??;
     let engine_config = EngineConfig { host_uuid: Some(host_uuid), ..engine_config(config) };
@@ -74,10 +78,12 @@ pub(crate) async fn start_node(config: &Config, is_simulated: bool) -> Result<No
 
     let source = engine.clone();
     let snapshot: SnapshotSource = Arc::new(move || source.snapshot());
+    let source = engine.clone();
+    let readings: ReadingsSource = Arc::new(move || source.readings());
     let health = Health::new(snapshot.clone());
     store.report_to(&health);
     let limits = Arc::new(ArcSwap::from_pointee(frame_limits(config)));
-    Ok(Node { engine, accounts, store, health, limits, metrics, snapshot })
+    Ok(Node { engine, accounts, store, health, limits, metrics, snapshot, readings })
 }
 
 impl Node {
@@ -130,7 +136,7 @@ impl Node {
     fn metrics_frame(&self) -> Arc<Frame> {
         Frame::new(FrameParts {
             dialect: METRICS,
-            router: metrics::router(self.metrics.clone(), self.snapshot.clone()),
+            router: metrics::router(self.metrics.clone(), self.snapshot.clone(), self.readings.clone()),
             errors: Arc::new(PlainErrors),
             limits: self.limits.clone(),
             metrics: self.metrics.clone(),
@@ -142,15 +148,18 @@ impl Node {
 
 type Outside = (Arc<dyn Hypervisor>, Arc<dyn ImageTransfer>);
 
-async fn outside(config: &Config, is_simulated: bool, clock: &Arc<dyn Clock>) -> Result<Outside, String> {
+async fn outside(config: &Config, is_simulated: bool, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> Result<Outside, String> {
     if is_simulated {
-        tracing::warn!("simulation: no libvirt, no guests; everything but the database is in memory");
+        tracing::warn!("simulation: no libvirt, no guests; everything but the databases is in memory");
         let node = FakeNode::new(NodeOptions::default(), clock.clone());
         let images = FakeImageTransfer::new(node.clone(), Faults::new());
         return Ok((FakeHypervisor::new(node, Faults::new()), images));
     }
     let libvirt = libvirt_config(config);
     let hypervisor = blocking(move || LibvirtHypervisor::start(libvirt)).await?.map_err(|error| reason(&error))?;
+    let metrics = metrics.clone();
+    let observer: CallObserver = Arc::new(move |call, outcome, duration| metrics.observe_hypervisor_call(call, outcome, duration));
+    hypervisor.observe_calls(&observer);
     Ok((hypervisor, ImageFetcher::new(image_config(config))))
 }
 
@@ -171,6 +180,10 @@ impl hvnode_core::port::HostProbe for NamedProbe {
 
     fn sample(&self) -> hvnode_core::Result<hvnode_core::model::HostSample> {
         self.inner.sample()
+    }
+
+    fn sample_vms(&self, targets: &[hvnode_core::model::VmTarget]) -> hvnode_core::Result<Vec<hvnode_core::model::KernelSample>> {
+        self.inner.sample_vms(targets)
     }
 }
 
@@ -308,7 +321,13 @@ fn engine_config(config: &Config) -> EngineConfig {
         start_steps_max: engine.start_steps_max,
         relist_interval: Duration::from_secs(engine.relist_interval_seconds),
         network_interval: Duration::from_secs(engine.network_interval_seconds),
-        sample_interval: Duration::from_secs(config.statistics.interval_seconds),
+        statistics: StatisticsSettings {
+            kernel_interval: Duration::from_secs(config.statistics.kernel_interval_seconds),
+            hypervisor_interval: Duration::from_secs(config.statistics.hypervisor_interval_seconds),
+            fine_retention: Duration::from_secs(config.statistics.fine_seconds),
+            minute_retention: hours(config.statistics.minute_hours),
+            coarse_retention: days(config.statistics.coarse_days),
+        },
         idempotency_window: hours(engine.idempotency_hours),
         job_retention: days(engine.job_retention_days),
         operation_retention: days(engine.operation_retention_days),

@@ -13,7 +13,6 @@ mod journal;
 mod lifecycle;
 mod logging;
 mod metered_store;
-mod probe;
 mod sockets;
 mod state_dir;
 mod status;

@@ -1,4 +1,4 @@
-//! A store that counts its commits and tells the health page whether they work.
+//! A store that counts its commits and the jobs that end, and tells the health page whether they work.
 
 use async_trait::async_trait;
 use hvnode_api::health::Health;
@@ -72,6 +72,14 @@ impl MeteredStore {
     }
 }
 
+/// A job's end is written once.
+fn ended_job(write: &Write) -> Option<Arc<Job>> {
+    match write {
+        Write::PutJob(job) if job.status.is_ended() => Some(job.clone()),
+        _ => None,
+    }
+}
+
 #[async_trait]
 impl Store for MeteredStore {
     async fn load(&self) -> Result<StoredState> {
@@ -80,7 +88,11 @@ impl Store for MeteredStore {
 
     async fn commit(&self, writes: Vec<Write>, durability: Durability) -> Result<()> {
         let start = Instant::now();
+        let ended: Vec<Arc<Job>> = writes.iter().filter_map(ended_job).collect();
         let outcome = self.inner.commit(writes, durability).await;
+        if outcome.is_ok() {
+            ended.iter().for_each(|job| self.metrics.observe_job(job));
+        }
         let word = match durability {
             Durability::Durable => "durable",
             Durability::Relaxed => "relaxed",

@@ -224,6 +224,26 @@ fn a_restart_keeps_the_account_and_a_kill_leaves_no_lock() {
 }
 
 #[test]
+fn a_history_that_is_damaged_or_out_of_reach_does_not_stop_it() {
+    let place = Place::new();
+    let history = place.path("state/statistics.db");
+    drop(place.start());
+    assert_eq!(mode(&history), 0o600);
+    // The log holds every page yet: it would heal the file.
+    std::fs::remove_file(place.path("state/statistics.db-wal")).unwrap();
+    std::fs::write(&history, "no database".repeat(1000)).unwrap();
+    drop(place.start());
+    assert!(place.log().contains("the file is set aside, a new one begins"), "{}", place.log());
+    let names = std::fs::read_dir(place.path("state")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| name.starts_with("statistics.db.damaged-") && !name.ends_with("-wal")).count(), 1);
+    std::fs::remove_file(&history).unwrap();
+    std::fs::create_dir(&history).unwrap();
+    let _daemon = place.start();
+    assert!(place.get("/healthz").ends_with("ok\n"));
+    assert!(place.log().contains("history of usage cannot be opened"), "{}", place.log());
+}
+
+#[test]
 fn a_second_signal_leaves_at_once() {
     let place = Place::new();
     let daemon = place.start();

@@ -177,7 +177,7 @@ async fn main() {
         println!("{lease:?}");
         assert_eq!(Some(lease.ip_address), network.ipv4.as_ref().map(|subnet| subnet.dhcp_ranges[0].0));
     }
-    println!("{:#?}", timed("sample", hypervisor.sample_all()).await);
+    println!("{:#?}", timed("sample", hypervisor.sample_vms(vec![VM])).await);
     timed("pause", hypervisor.ensure_paused(VM)).await;
     timed("pause again", hypervisor.ensure_paused(VM)).await;
     assert_eq!(power(&hypervisor).await.map(|(power, _)| power), Some(PowerState::Paused));
@@ -207,5 +207,5 @@ async fn main() {
     for pool in [IMAGES_POOL, VOLUMES_POOL, CONSOLE_POOL] {
         assert_eq!(hypervisor.list_volumes(pool).await.unwrap(), Vec::<String>::new(), "{pool}");
     }
-    println!("all as it should be; {:?}", hypervisor.figures());
+    println!("all as it should be; {:?}", hypervisor.counts());
 }

@@ -24,10 +24,11 @@ async fn main() -> hvnode_core::Result<()> {
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(SAMPLE_PERIOD).await;
+            let vm_uuids = sampled.list_domains().await.map(|all| all.iter().map(|vm| vm.vm_uuid).collect());
             let from = Instant::now();
-            let count = sampled.sample_all().await.map(|all| all.len());
+            let count = sampled.sample_vms(vm_uuids.unwrap_or_default()).await.map(|all| all.len());
             let (now, took) = (start.elapsed().as_secs_f64(), from.elapsed().as_secs_f64() * 1e3);
-            println!("{now:>8.3} s  sample: {count:?} in {took:.1} ms; {:?}", sampled.figures());
+            println!("{now:>8.3} s  sample: {count:?} in {took:.1} ms; {:?}", sampled.counts());
         }
     });
     let Some(mut events) = hypervisor.take_events() else { return Ok(()) };

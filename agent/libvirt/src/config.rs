@@ -69,7 +69,8 @@ pub struct PoolDirectories {
 pub struct LibvirtConfig {
     /// `qemu:///system`, …
     pub uri: String,
-    /// Connections that share the calls, besides one for events and one for samples. libvirtd serves five requests per connection at a time.
+    /// Connections that share the calls, besides one for events and a few for samples. libvirtd serves five requests per connection at a
+    /// time. Also how many questions about statistics are asked at the same time, up to eight.
     pub connections: usize,
     /// Threads for changes. Further changes wait in a bounded queue.
     pub change_threads: usize,

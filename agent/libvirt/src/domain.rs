@@ -1,11 +1,13 @@
 //! Changes to domains. Each is an *ensure*: done twice is done once.
 
+use crate::balloon;
 use crate::fault::refused;
 use crate::ffi;
 use crate::observe::{find, is_missing};
 use crate::state::RawState;
 use crate::xml::{self, METADATA_NAMESPACE, METADATA_PREFIX};
 use hvnode_core::error::AgentError;
+use hvnode_core::model::VmOrigin;
 use hvnode_core::port::{DisplayAddress, DomainSpec};
 use hvnode_core::{Result, at, fail};
 use uuid::Uuid;
@@ -90,6 +92,10 @@ pub(crate) fn update_description(connect: &Connect, spec: &DomainSpec) -> Result
     if is_persistent {
         set_auto_start(&domain, spec.auto_start).map_err(refused!(VmUpdateFailed))?;
     }
+    if spec.metadata.record.origin == VmOrigin::Adopted {
+        // Only for statistics, so it is no reason to fail; the sampler tries again when the VM runs.
+        let _ = balloon::ensure_reports(connect, spec.vm_uuid);
+    }
     Ok(())
 }
 
@@ -106,7 +112,7 @@ pub(crate) fn remove_description(connect: &Connect, vm_uuid: Uuid) -> Result<()>
 }
 
 /// Flags for a change of both the running domain and its stored definition, where it has them, and whether it has the latter.
-fn everywhere(domain: &Domain) -> Result<(u32, bool)> {
+pub(crate) fn everywhere(domain: &Domain) -> Result<(u32, bool)> {
     let is_persistent = domain.is_persistent().map_err(refused!(VmUpdateFailed))?;
     let mut flags = 0;
     if state_of(domain)?.is_active() {

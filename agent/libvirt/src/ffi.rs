@@ -1,4 +1,4 @@
-//! What the `virt` crate lacks or does unsoundly, and nothing else: events, close callbacks, bulk statistics, leases, states.
+//! What the `virt` crate lacks or does unsoundly, and nothing else: events, close callbacks, statistics of many domains, leases, states.
 //!
 //! Rules: a callback's opaque value is a number, never a pointer, so nothing can dangle and nothing needs freeing; no panic leaves a
 //! callback; everything libvirt allocates is copied and freed before the function returns.
@@ -209,11 +209,13 @@ pub(crate) enum StatValue {
 pub(crate) struct DomainStats {
     /// Which domain.
     pub(crate) uuid: Uuid,
+    /// libvirt's number of its run; absent while it is off.
+    pub(crate) run_id: Option<u32>,
     /// `state.state`, `cpu.time`, `net.0.rx.bytes`, …
     pub(crate) values: HashMap<String, StatValue>,
 }
 
-/// Statistics of many domains in one call. `virt::connect::Connect::all_domain_stats` leaks every record.
+/// Statistics of every domain in one call. `virt::connect::Connect::all_domain_stats` leaks every record.
 ///
 /// # Errors
 /// libvirt's.
@@ -221,6 +223,33 @@ pub(crate) fn all_domain_stats(connect: &Connect, groups: u32, flags: u32) -> Re
     let mut records: *mut sys::virDomainStatsRecordPtr = ptr::null_mut();
     // SAFETY: the connection is valid; on success libvirt fills `records` with `count` records and a final null.
     let count = unsafe { sys::virConnectGetAllDomainStats(connect.as_ptr(), groups, &raw mut records, flags) };
+    // SAFETY: `records` is what the call left there for `count`.
+    unsafe { take_records(records, count) }
+}
+
+/// Statistics of these domains, all of the same connection, in one call. Those that are gone are left out.
+///
+/// # Errors
+/// libvirt's.
+pub(crate) fn domain_stats(domains: &[Domain], groups: u32, flags: u32) -> Result<Vec<DomainStats>, Error> {
+    if domains.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut records: *mut sys::virDomainStatsRecordPtr = ptr::null_mut();
+    // SAFETY: the array holds domains that live as long as `domains` and ends in null; on success libvirt fills `records` as above.
+    let count = unsafe {
+        let mut pointers: Vec<_> = domains.iter().map(|domain| domain.as_ptr()).chain([ptr::null_mut()]).collect();
+        sys::virDomainListGetStats(pointers.as_mut_ptr(), groups, &raw mut records, flags)
+    };
+    // SAFETY: `records` is what the call left there for `count`.
+    unsafe { take_records(records, count) }
+}
+
+/// Copies records and frees them.
+///
+/// # Safety
+/// `records` holds `count` valid records and a final null, and nobody else frees it; it is not looked at where `count` is negative.
+unsafe fn take_records(records: *mut sys::virDomainStatsRecordPtr, count: c_int) -> Result<Vec<DomainStats>, Error> {
     let Ok(count) = usize::try_from(count) else { return Err(Error::last_error()) };
     let mut all = Vec::with_capacity(count);
     for index in 0..count {
@@ -231,9 +260,11 @@ pub(crate) fn all_domain_stats(connect: &Connect, groups: u32, flags: u32) -> Re
             (record.dom, if length == 0 { &[][..] } else { std::slice::from_raw_parts(record.params, length) })
         };
         let mut bytes = [0u8; sys::VIR_UUID_BUFLEN as usize];
-        // SAFETY: the record holds a valid domain; the buffer has the documented length.
-        if unsafe { sys::virDomainGetUUID(domain, bytes.as_mut_ptr()) } == 0 {
-            all.push(DomainStats { uuid: Uuid::from_bytes(bytes), values: params.iter().filter_map(stat_value).collect() });
+        // SAFETY: the record holds a valid domain; the buffer has the documented length. The number of the run comes with the record.
+        let (status, run_id) = unsafe { (sys::virDomainGetUUID(domain, bytes.as_mut_ptr()), sys::virDomainGetID(domain)) };
+        if status == 0 {
+            let run_id = (run_id != u32::MAX).then_some(run_id);
+            all.push(DomainStats { uuid: Uuid::from_bytes(bytes), run_id, values: params.iter().filter_map(stat_value).collect() });
         }
     }
     // SAFETY: the list came from libvirt, is freed once, and nothing borrowed from it is left.

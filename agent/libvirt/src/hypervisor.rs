@@ -1,18 +1,20 @@
 //! The port itself: one thin method per call, each on the right threads with the right deadline.
 
+use crate::balloon::MemoryReports;
 use crate::config::LibvirtConfig;
 use crate::event::{EVENTS_MAX, EventSink};
 use crate::link::{Link, Session};
 use crate::observe::Listing;
-use crate::pool::{CallFigures, PoolSize, WorkerPool};
+use crate::pool::{CallCounts, CallObserver, PoolSize, WorkerPool};
 use crate::storage::Pools;
+use crate::sweep::{SampleLimits, Sampler};
 use crate::xml::{RenderContext, domain_xml};
-use crate::{console, domain, network, observe, sample};
+use crate::{balloon, console, domain, network, observe, sample};
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
-use hvnode_core::model::{DhcpLease, DhcpReservation, HostCapabilities, Network, ObservedVm, PoolSpace, VmSample};
+use hvnode_core::model::{DhcpLease, DhcpReservation, HostCapabilities, HypervisorSample, Network, ObservedVm, PoolSpace};
 use hvnode_core::port::{ConnectionState, DisplayAddress, DomainSpec, Hypervisor, HypervisorEvent, VolumeSpec};
-use hvnode_core::{ErrorCode, Result, at, fail};
+use hvnode_core::{Result, at, fail};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -35,13 +37,14 @@ pub struct LibvirtHypervisor {
     reservations: Arc<Mutex<()>>,
     reads: WorkerPool,
     changes: WorkerPool,
-    samples: WorkerPool,
+    sampler: Sampler,
+    memory_reports: MemoryReports,
     events: Mutex<Option<mpsc::Receiver<HypervisorEvent>>>,
 }
 
 impl std::fmt::Debug for LibvirtHypervisor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LibvirtHypervisor").field("config", &self.config).field("figures", &self.figures()).finish_non_exhaustive()
+        f.debug_struct("LibvirtHypervisor").field("config", &self.config).field("counts", &self.counts()).finish_non_exhaustive()
     }
 }
 
@@ -67,15 +70,24 @@ impl LibvirtHypervisor {
             reservations: Arc::default(),
             reads: pool("libvirt-read", config.read_threads),
             changes: pool("libvirt-change", config.change_threads),
-            samples: WorkerPool::new("libvirt-sample", PoolSize { threads: 1, queue_max: 4, stuck_max: 1 }),
+            sampler: Sampler::new(SampleLimits::new(&config)),
+            memory_reports: MemoryReports::default(),
             events: Mutex::new(Some(events)),
             config,
         }))
     }
 
-    /// Counts of calls for the daemon's own metrics.
-    pub fn figures(&self) -> CallFigures {
-        self.reads.figures() + self.changes.figures() + self.samples.figures()
+    /// Tells `observer` of every call from now on.
+    pub fn observe_calls(&self, observer: &CallObserver) {
+        self.reads.observe(observer.clone());
+        self.changes.observe(observer.clone());
+        self.sampler.observe(observer.clone());
+    }
+
+    /// Counts of calls and connections for the daemon's own metrics.
+    pub fn counts(&self) -> CallCounts {
+        let calls = self.reads.counts() + self.changes.counts() + self.sampler.counts();
+        CallCounts { reconnects: self.link.reconnects(), ..calls }
     }
 
     async fn read<T: Send + 'static>(&self, what: &'static str, work: impl FnOnce(&Connect) -> Result<T> + Send + 'static) -> Result<T> {
@@ -105,12 +117,19 @@ impl LibvirtHypervisor {
         work: impl FnOnce(&Connect) -> Result<T> + Send + 'static,
     ) -> impl FnOnce() -> Result<T> + Send + 'static {
         let link = self.link.clone();
-        move || {
-            let result = session.lane().and_then(|lane| work(lane.connect()));
-            if result.as_ref().is_err_and(|error| error.code() == ErrorCode::HypervisorUnavailable) {
-                link.look_now();
+        move || link.watched(session.lane().and_then(|lane| work(lane.connect())))
+    }
+
+    /// Makes those VMs report their memory that are ours and do not. What does not work is tried again when they run anew.
+    async fn ensure_memory_reports(&self, session: &Arc<Session>, vm_uuids: &[Uuid], samples: &[HypervisorSample]) {
+        for vm_uuid in self.memory_reports.due(vm_uuids, samples) {
+            let session = session.clone();
+            let work = move |_: &[Uuid]| balloon::ensure_reports(session.sample_lane()?.connect(), vm_uuid);
+            match self.sampler.ask_alone(vm_uuid, work).await {
+                Ok(true) => tracing::info!(%vm_uuid, "The guest is asked to report its memory from now on"),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%vm_uuid, error = %error.chain(), "The guest cannot be asked to report its memory"),
             }
-            result
         }
     }
 
@@ -277,15 +296,14 @@ impl Hypervisor for LibvirtHypervisor {
         self.read("read display", move |connect| domain::display(connect, vm_uuid)).await.map_err(at!())
     }
 
-    async fn sample_all(&self) -> Result<Vec<VmSample>> {
+    async fn sample_vms(&self, vm_uuids: Vec<Uuid>) -> Result<Vec<HypervisorSample>> {
         let (session, link) = (self.link.session()?, self.link.clone());
-        let work = move || {
-            let result = sample::sample_all(session.samples());
-            if result.as_ref().is_err_and(|error| error.code() == ErrorCode::HypervisorUnavailable) {
-                link.look_now();
-            }
-            result
+        let ask = {
+            let session = session.clone();
+            move |vm_uuids: &[Uuid]| link.watched(session.sample_lane().and_then(|lane| sample::read(&lane, vm_uuids)))
         };
-        self.samples.run("sample domains", self.config.call_deadline, work).await.map_err(at!())
+        let samples = self.sampler.sweep(vm_uuids.clone(), ask).await.map_err(at!())?;
+        self.ensure_memory_reports(&session, &vm_uuids, &samples).await;
+        Ok(samples)
     }
 }

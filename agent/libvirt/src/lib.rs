@@ -6,9 +6,10 @@
 //!        └── link: connect, watch, reconnect ─────────┘                                     ▼
 //!               ▲ event: one loop thread, one bounded stream ◀── ffi: what the `virt` crate lacks or breaks
 //! ```
-//! Everything below `hypervisor` is plain blocking code that takes a connection; only `pool` knows threads and deadlines, only
-//! `link` knows that connections break, and only `ffi` is unsafe. Errors are told apart by libvirt's number, never by its words.
+//! Everything below `hypervisor` is plain blocking code that takes a connection; only `pool` knows threads and deadlines (and `sweep`, which
+//! spreads a sample of all VMs over threads of its own so that none of them holds up another), only `link` knows that connections break, and only `ffi` is unsafe. Errors are told apart by libvirt's number, never by its words.
 
+mod balloon;
 mod capability;
 mod config;
 mod console;
@@ -24,9 +25,10 @@ mod pool;
 mod sample;
 mod state;
 mod storage;
+mod sweep;
 mod xml;
 
 pub use config::{DiskCache, Display, LibvirtConfig, PoolDirectories, VirtPreference};
 pub use hypervisor::LibvirtHypervisor;
-pub use pool::CallFigures;
+pub use pool::{CallCounts, CallObserver};
 pub use xml::METADATA_NAMESPACE;

@@ -1,6 +1,6 @@
 //! The connections to libvirt: opening, watching, and opening again.
 //!
-//! One session holds every connection: one for events, one for samples, several for calls. When one of them breaks, all are given up
+//! One session holds every connection: one for events, several for calls, a few for samples. When one of them breaks, all are given up
 //! and a new session is opened, with a growing rest between tries. A session is only shown once it listens to events and knows its host.
 
 use crate::capability;
@@ -8,11 +8,13 @@ use crate::config::LibvirtConfig;
 use crate::event::{EventSink, Listener, Notice, ensure_loop};
 use crate::fault::refused;
 use crate::ffi::Registration;
+use crate::sample::Handles;
+use crate::sweep::SampleLimits;
 use hvnode_core::model::HostCapabilities;
 use hvnode_core::port::{ConnectionState, HypervisorEvent};
-use hvnode_core::{Result, fail};
+use hvnode_core::{ErrorCode, Result, fail};
 use parking_lot::{Condvar, Mutex, RwLock};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -53,14 +55,15 @@ impl Signal {
     }
 }
 
-/// One connection for calls, with the number of calls on it.
+/// One connection with the number of calls on it.
 #[derive(Debug)]
 struct Lane {
+    handles: Handles,
     connect: Connect,
     busy: AtomicUsize,
 }
 
-/// A use of one of the call connections.
+/// A use of one of several connections.
 #[derive(Debug)]
 pub(crate) struct LaneUse<'a>(&'a Lane);
 
@@ -68,6 +71,11 @@ impl LaneUse<'_> {
     /// The connection.
     pub(crate) fn connect(&self) -> &Connect {
         &self.0.connect
+    }
+
+    /// Handles for statistics, kept on the connection.
+    pub(crate) fn handles(&self) -> &Handles {
+        &self.0.handles
     }
 }
 
@@ -84,7 +92,7 @@ pub(crate) struct Session {
     registrations: Vec<Registration>,
     _listener: Listener,
     lanes: Vec<Lane>,
-    samples: Connect,
+    sample_lanes: Vec<Lane>,
     events: Connect,
     capabilities: Arc<HostCapabilities>,
 }
@@ -105,28 +113,29 @@ impl Session {
             Ok(connect)
         };
         let events = open(true)?;
-        let samples = open(false)?;
-        let lanes = (0..config.connections.max(1))
-            .map(|_| Ok(Lane { connect: open(false)?, busy: AtomicUsize::new(0) }))
-            .collect::<Result<Vec<_>>>()?;
+        let mut open_lanes = |count: usize| -> Result<Vec<Lane>> {
+            (0..count.max(1)).map(|_| Ok(Lane { handles: Handles::default(), connect: open(false)?, busy: AtomicUsize::new(0) })).collect()
+        };
+        let lanes = open_lanes(config.connections)?;
+        let sample_lanes = open_lanes(SampleLimits::new(config).connections())?;
         let capabilities = Arc::new(capability::read(&events, config.virt_type)?);
-        Ok(Self { registrations, _listener: listener, lanes, samples, events, capabilities })
+        Ok(Self { registrations, _listener: listener, lanes, sample_lanes, events, capabilities })
     }
 
-    /// The call connection with the least to do, so that calls avoid one that holds stuck calls.
+    /// A connection for calls.
     ///
     /// # Errors
     /// `HypervisorUnavailable` if there is none.
     pub(crate) fn lane(&self) -> Result<LaneUse<'_>> {
-        let lane = self.lanes.iter().min_by_key(|lane| lane.busy.load(Ordering::Relaxed));
-        let lane = lane.ok_or_else(|| fail!(HypervisorUnavailable, "no connection to libvirt"; "没有到 libvirt 的连接"))?;
-        lane.busy.fetch_add(1, Ordering::Relaxed);
-        Ok(LaneUse(lane))
+        least_busy(&self.lanes)
     }
 
-    /// The connection for statistics.
-    pub(crate) fn samples(&self) -> &Connect {
-        &self.samples
+    /// A connection for statistics.
+    ///
+    /// # Errors
+    /// `HypervisorUnavailable` if there is none.
+    pub(crate) fn sample_lane(&self) -> Result<LaneUse<'_>> {
+        least_busy(&self.sample_lanes)
     }
 
     /// Facts about the host, read when the session was opened.
@@ -135,9 +144,18 @@ impl Session {
     }
 
     fn is_alive(&self) -> bool {
-        let connects = [&self.events, &self.samples].into_iter().chain(self.lanes.iter().map(|lane| &lane.connect));
-        connects.into_iter().all(|connect| connect.is_alive().unwrap_or(false))
+        let mut lanes = self.lanes.iter().chain(&self.sample_lanes);
+        let is_alive = |connect: &Connect| connect.is_alive().unwrap_or(false);
+        is_alive(&self.events) && lanes.all(|lane| is_alive(&lane.connect))
     }
+}
+
+/// The connection with the least to do, so that calls avoid one that holds stuck calls.
+fn least_busy(lanes: &[Lane]) -> Result<LaneUse<'_>> {
+    let lane = lanes.iter().min_by_key(|lane| lane.busy.load(Ordering::Relaxed));
+    let lane = lane.ok_or_else(|| fail!(HypervisorUnavailable, "no connection to libvirt"; "没有到 libvirt 的连接"))?;
+    lane.busy.fetch_add(1, Ordering::Relaxed);
+    Ok(LaneUse(lane))
 }
 
 fn open_one(uri: &str) -> Result<Connect> {
@@ -159,6 +177,7 @@ pub(crate) struct Link {
     sink: Arc<EventSink>,
     state: watch::Sender<ConnectionState>,
     session: RwLock<Option<Arc<Session>>>,
+    sessions: AtomicU64,
     signal: Signal,
     was_closed: AtomicBool,
     is_stopped: AtomicBool,
@@ -175,6 +194,7 @@ impl Link {
             sink: Arc::new(sink),
             state: watch::Sender::new(ConnectionState::Connecting),
             session: RwLock::new(None),
+            sessions: AtomicU64::new(0),
             signal: Signal::default(),
             was_closed: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
@@ -201,9 +221,17 @@ impl Link {
             .ok_or_else(|| fail!(HypervisorUnavailable, "not connected to libvirt; trying again"; "未连接到 libvirt,正在重试"))
     }
 
-    /// Asks the supervisor to look at the connections now: a call has found one broken.
-    pub(crate) fn look_now(&self) {
-        self.signal.set();
+    /// How often it was connected again.
+    pub(crate) fn reconnects(&self) -> u64 {
+        self.sessions.load(Ordering::Relaxed).saturating_sub(1)
+    }
+
+    /// The result of a call; if it has found its connection broken, the supervisor looks at all of them now.
+    pub(crate) fn watched<T>(&self, result: Result<T>) -> Result<T> {
+        if result.as_ref().is_err_and(|error| error.code() == ErrorCode::HypervisorUnavailable) {
+            self.signal.set();
+        }
+        result
     }
 
     /// Ends the supervisor and closes the connections; calls in flight keep theirs until they end.
@@ -247,6 +275,7 @@ impl Link {
         let session = Arc::new(session);
         tracing::info!(uri = %self.config.uri, libvirt = %session.capabilities.libvirt_version, "connected to libvirt");
         *self.session.write() = Some(session.clone());
+        self.sessions.fetch_add(1, Ordering::Relaxed);
         self.state.send_replace(ConnectionState::Up);
         self.sink.send(HypervisorEvent::Connected);
         while !self.is_stopped() && !self.was_closed.load(Ordering::Acquire) && session.is_alive() {

@@ -191,6 +191,7 @@ impl ParsedDomain {
             nics: Vec::new(),
             metadata: FoundMetadata::Broken,
             display: None,
+            lacks_memory_reports: false,
         }
     }
 }

@@ -4,13 +4,13 @@
 //! be stopped: its thread is left behind as *stuck*, another takes its place when there is work, and when it comes back one thread too
 //! many ends. The number of threads left behind is bounded too; once it is reached, calls are served by those that are left.
 
-use hvnode_core::{Result, fail};
+use hvnode_core::{AgentError, ErrorCode, Result, fail};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Stack of a worker: libvirt's client keeps its large buffers on the heap.
@@ -29,7 +29,7 @@ pub(crate) struct PoolSize {
 
 /// Counts for the daemon's own metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct CallFigures {
+pub struct CallCounts {
     /// Calls accepted since the start.
     pub calls: u64,
     /// Calls past their deadline since the start.
@@ -40,9 +40,11 @@ pub struct CallFigures {
     pub waiting: u64,
     /// Threads stuck now in a call nobody waits for any more.
     pub stuck: u64,
+    /// Times that libvirt was lost and found again since the start.
+    pub reconnects: u64,
 }
 
-impl std::ops::Add for CallFigures {
+impl std::ops::Add for CallCounts {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -52,9 +54,13 @@ impl std::ops::Add for CallFigures {
             refusals: self.refusals + other.refusals,
             waiting: self.waiting + other.waiting,
             stuck: self.stuck + other.stuck,
+            reconnects: self.reconnects + other.reconnects,
         }
     }
 }
+
+/// Told of every call: what it was, how it ended (`success`, `failure`, `timeout`, `refused`) and how long its caller waited.
+pub type CallObserver = Arc<dyn Fn(&'static str, &'static str, Duration) + Send + Sync>;
 
 /// Hands a call's result to its caller.
 type Deliver = Box<dyn FnOnce() + Send>;
@@ -94,6 +100,7 @@ struct Inner {
     calls: AtomicU64,
     timeouts: AtomicU64,
     refusals: AtomicU64,
+    observer: OnceLock<CallObserver>,
 }
 
 /// A pool of worker threads; they end when it is dropped.
@@ -110,18 +117,20 @@ impl WorkerPool {
             calls: AtomicU64::new(0),
             timeouts: AtomicU64::new(0),
             refusals: AtomicU64::new(0),
+            observer: OnceLock::new(),
         }))
     }
 
     /// What it has done so far.
-    pub(crate) fn figures(&self) -> CallFigures {
+    pub(crate) fn counts(&self) -> CallCounts {
         let state = self.0.state.lock();
-        CallFigures {
+        CallCounts {
             calls: self.0.calls.load(Ordering::Relaxed),
             timeouts: self.0.timeouts.load(Ordering::Relaxed),
             refusals: self.0.refusals.load(Ordering::Relaxed),
             waiting: state.queue.len() as u64,
             stuck: state.stuck as u64,
+            reconnects: 0,
         }
     }
 
@@ -130,6 +139,31 @@ impl WorkerPool {
     /// # Errors
     /// Those of `work`; `Timeout` past the deadline; `ResourceBusy` if too many calls wait; `Internal` if `work` panicked.
     pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        deadline: Duration,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let start = Instant::now();
+        let result = self.run_unobserved(what, deadline, work).await;
+        if let Some(observer) = self.0.observer.get() {
+            let outcome = match result.as_ref().map_err(AgentError::code) {
+                Ok(_) => "success",
+                Err(ErrorCode::Timeout) => "timeout",
+                Err(ErrorCode::ResourceBusy) => "refused",
+                Err(_) => "failure",
+            };
+            observer(what, outcome, start.elapsed());
+        }
+        result
+    }
+
+    /// From now on every call is told to `observer`; the first one stays.
+    pub(crate) fn observe(&self, observer: CallObserver) {
+        let _the_first_stays = self.0.observer.set(observer);
+    }
+
+    async fn run_unobserved<T: Send + 'static>(
         &self,
         what: &'static str,
         deadline: Duration,
@@ -301,9 +335,9 @@ mod tests {
         let stuck = pool.run("stuck", SHORT, move || Ok(hold.recv().is_ok())).await;
         assert_eq!(stuck.unwrap_err().code(), ErrorCode::Timeout);
         assert_eq!(pool.run("next", LONG, || Ok(7)).await.unwrap(), 7);
-        assert_eq!((pool.figures().stuck, pool.figures().timeouts), (1, 1));
+        assert_eq!((pool.counts().stuck, pool.counts().timeouts), (1, 1));
         release.send(()).unwrap();
-        until(|| pool.figures().stuck == 0).await;
+        until(|| pool.counts().stuck == 0).await;
         assert_eq!(pool.run("after", LONG, || Ok(8)).await.unwrap(), 8);
         assert_eq!(pool.0.state.lock().serving, 1);
     }
@@ -318,9 +352,9 @@ mod tests {
             let error = pool.run("stuck", SHORT, move || Ok(hold.lock().recv().is_ok())).await.unwrap_err();
             assert_eq!(error.code(), ErrorCode::Timeout);
         }
-        assert_eq!((pool.figures().stuck, pool.figures().waiting), (2, 0));
+        assert_eq!((pool.counts().stuck, pool.counts().waiting), (2, 0));
         drop(release);
-        until(|| pool.figures().stuck == 0).await;
+        until(|| pool.counts().stuck == 0).await;
         assert_eq!(pool.run("after", LONG, || Ok(8)).await.unwrap(), 8);
         assert_eq!(pool.0.state.lock().serving, 1);
     }
@@ -333,12 +367,12 @@ mod tests {
             let pool = pool.clone();
             tokio::spawn(async move { pool.run("one", LONG, move || Ok(hold.recv().is_ok())).await })
         };
-        until(|| pool.0.state.lock().serving == 1 && pool.figures().waiting == 0).await;
+        until(|| pool.0.state.lock().serving == 1 && pool.counts().waiting == 0).await;
         let second = {
             let pool = pool.clone();
             tokio::spawn(async move { pool.run("two", LONG, || Ok(2)).await })
         };
-        until(|| pool.figures().waiting == 1).await;
+        until(|| pool.counts().waiting == 1).await;
         assert_eq!(pool.run("three", LONG, || Ok(3)).await.unwrap_err().code(), ErrorCode::ResourceBusy);
         release.send(()).unwrap();
         assert!(first.await.unwrap().unwrap());
@@ -361,14 +395,14 @@ mod tests {
             let pool = pool.clone();
             tokio::spawn(async move { pool.run("one", LONG, move || Ok(hold.recv().is_ok())).await })
         };
-        until(|| pool.0.state.lock().serving == 1 && pool.figures().waiting == 0).await;
+        until(|| pool.0.state.lock().serving == 1 && pool.counts().waiting == 0).await;
         let second = {
             let pool = pool.clone();
             tokio::spawn(async move { pool.run("two", LONG, || Ok(2)).await })
         };
-        until(|| pool.figures().waiting == 1).await;
+        until(|| pool.counts().waiting == 1).await;
         second.abort();
-        until(|| pool.figures().waiting == 0).await;
+        until(|| pool.counts().waiting == 0).await;
         release.send(()).unwrap();
         assert!(first.await.unwrap().unwrap());
     }

@@ -93,6 +93,21 @@ async fn changes_done_twice_are_done_once() {
 }
 
 #[tokio::test]
+async fn only_vms_that_are_asked_for_and_are_on_are_sampled_and_each_start_is_another_run() {
+    let Connected { hypervisor, _alone, .. } = connected().await;
+    let uuid = uuid_of("test");
+    let first = hypervisor.sample_vms(vec![Uuid::from_u128(1), uuid, uuid]).await.unwrap();
+    assert_eq!(first.iter().map(|sample| sample.vm_uuid).collect::<Vec<_>>(), [uuid]);
+    assert!(hypervisor.sample_vms(vec![Uuid::from_u128(1)]).await.unwrap().is_empty());
+    hypervisor.ensure_destroyed(uuid).await.unwrap();
+    assert!(hypervisor.sample_vms(vec![uuid]).await.unwrap().is_empty());
+    hypervisor.ensure_started(uuid).await.unwrap();
+    let second = hypervisor.sample_vms(vec![uuid]).await.unwrap();
+    assert!(second[0].run_id > 0 && second[0].run_id != first[0].run_id, "{first:?} {second:?}");
+    assert_eq!(hypervisor.counts().reconnects, 0);
+}
+
+#[tokio::test]
 async fn a_vm_that_is_not_there_can_be_destroyed_but_not_started() {
     let Connected { hypervisor, _alone, .. } = connected().await;
     let nobody = Uuid::from_u128(1);
@@ -135,7 +150,7 @@ async fn without_libvirt_it_starts_at_once_and_refuses_at_once() {
         assert_eq!(hypervisor.list_domains().await.unwrap_err().code(), ErrorCode::HypervisorUnavailable);
     }
     assert!(start.elapsed() < PATIENCE);
-    assert_eq!(hypervisor.figures().calls, 0);
+    assert_eq!(hypervisor.counts().calls, 0);
 }
 
 #[tokio::test]

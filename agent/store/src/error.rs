@@ -19,6 +19,14 @@ struct Guarded {
     is_damaged: AtomicBool,
 }
 
+/// What a guard, where there is one, makes of an error.
+pub(crate) fn examined(guard: Option<&DamageGuard>, error: AgentError) -> AgentError {
+    match guard {
+        Some(guard) => guard.examine(error),
+        None => error,
+    }
+}
+
 impl DamageGuard {
     pub(crate) fn new(path: &Path) -> Self {
         Self(Arc::new(Guarded { path: path.to_owned(), is_damaged: AtomicBool::new(false) }))
@@ -85,6 +93,13 @@ pub(crate) fn failed(error: rusqlite::Error) -> AgentError {
         _ => Detail::both("SQLite refused", "SQLite拒绝执行"),
     };
     fail!(StoreFailed, detail).caused_by(error)
+}
+
+/// Whether the file itself is what is wrong.
+pub(crate) fn is_damage(error: &AgentError) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<rusqlite::Error>());
+    let code = cause.and_then(rusqlite::Error::sqlite_error_code);
+    matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 /// A document that does not decode: damaged, or written by a program that is not ours.

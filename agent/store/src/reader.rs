@@ -1,6 +1,6 @@
 //! A few threads with read-only connections, fed by one bounded queue.
 
-use crate::error::DamageGuard;
+use crate::error::{DamageGuard, examined};
 use crate::schema::open_reader;
 use hvnode_core::{Result, fail};
 use rusqlite::Connection;
@@ -25,17 +25,17 @@ type Task = Box<dyn FnOnce(&Result<Connection>) + Send>;
 pub(crate) struct Readers {
     queue: Option<SyncSender<Task>>,
     threads: Vec<JoinHandle<()>>,
-    guard: DamageGuard,
+    guard: Option<DamageGuard>,
 }
 
 impl Readers {
-    pub(crate) fn start(path: &Path, guard: DamageGuard) -> Result<Self> {
+    pub(crate) fn start(name: &str, path: &Path, guard: Option<DamageGuard>) -> Result<Self> {
         let (queue, tasks) = sync_channel(QUEUE_MAX);
         let tasks = Arc::new(Mutex::new(tasks));
         let mut threads = Vec::with_capacity(READERS);
         for index in 0..READERS {
             let (path, tasks) = (path.to_owned(), Arc::clone(&tasks));
-            let thread = std::thread::Builder::new().name(format!("store-read-{index}")).spawn(move || serve(&path, &tasks));
+            let thread = std::thread::Builder::new().name(format!("{name}-{index}")).spawn(move || serve(&path, &tasks));
             threads.push(thread.map_err(|error| fail!(StoreFailed, "no thread for reading"; "无法创建读取线程").caused_by(error))?);
         }
         Ok(Self { queue: Some(queue), threads, guard })
@@ -57,7 +57,7 @@ impl Readers {
             Err(TrySendError::Disconnected(_)) => return Err(ended()),
         }
         match tokio::time::timeout(READ_TIMEOUT, answered).await {
-            Ok(Ok(result)) => result.map_err(|error| self.guard.examine(error)),
+            Ok(Ok(result)) => result.map_err(|error| examined(self.guard.as_ref(), error)),
             Ok(Err(_)) => Err(ended()),
             Err(_) => Err(fail!(Timeout, "reading the database"; "读取数据库")),
         }

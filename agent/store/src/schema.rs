@@ -1,4 +1,4 @@
-//! Opening the database file: whose it is, which version its tables have, how connections are set up.
+//! Opening a database file: whose it is, which version its tables have, how connections are set up.
 
 use crate::error::failed;
 use hvnode_core::{Result, at, fail};
@@ -9,11 +9,31 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-/// Marks the file as ours: `hvnd`.
-const APPLICATION_ID: i32 = 0x6876_6e64;
+/// What makes a file one of ours.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// Marks the file.
+    pub(crate) application_id: i32,
+    /// Entry N leads from schema version N to N + 1. Entries are never changed, only added.
+    pub(crate) migrations: &'static [&'static str],
+    /// Whether free pages can be given back to the file system; counts when the file is made.
+    pub(crate) can_shrink: bool,
+}
 
-/// Entry N leads from schema version N to N + 1. Entries are never changed, only added.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+/// The node's state, `hvnd`.
+pub(crate) const STATE: Layout =
+    Layout { application_id: 0x6876_6e64, migrations: &[include_str!("schema_1.sql"), include_str!("schema_2.sql")], can_shrink: false };
+
+/// What a file is.
+#[derive(Debug)]
+pub(crate) enum Identity {
+    /// Ours, with this schema version; 0 for an empty file.
+    Version(usize),
+    /// Ours, of a program that is newer than this one.
+    Newer(i32),
+    /// A database of another program.
+    Foreign,
+}
 
 /// How long SQLite waits for a lock of a reader that recovers the log, before it reports "busy".
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,19 +59,44 @@ pub(crate) fn lock(path: &Path) -> Result<File> {
     }
 }
 
-/// Opens the database for writing; makes or upgrades it where needed.
-pub(crate) fn open_writer(path: &Path) -> Result<Connection> {
+/// Opens the database for writing; makes or upgrades it where needed. Refuses what is not ours and what a newer version wrote.
+pub(crate) fn open_writer(path: &Path, layout: &Layout) -> Result<Connection> {
+    let connection = connect_writer(path)?;
+    let shown = path.display();
+    match identify(&connection, layout)? {
+        Identity::Version(version) => prepare(connection, version, layout),
+        Identity::Newer(version) => {
+            let known = layout.migrations.len();
+            Err(fail!(
+                StoreFailed,
+                "{shown} has schema version {version}, this hvnoded knows up to {known}: use the newer hvnoded or restore a backup";
+                "{shown} 的结构版本为 {version}, 此hvnoded最高支持 {known}: 请使用新版hvnoded或恢复备份"
+            ))
+        }
+        Identity::Foreign => Err(fail!(StoreFailed, "{shown} is a database of another program"; "{shown} 是其他程序的数据库")),
+    }
+}
+
+/// Makes the file where there is none and connects to it; changes nothing in it.
+pub(crate) fn connect_writer(path: &Path) -> Result<Connection> {
     create_private(path)?;
-    let mut connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+    Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .and_then(set_up)
         .map_err(failed)
-        .map_err(at!())?;
+        .map_err(at!())
+}
+
+/// Brings a file of ours to the newest version.
+pub(crate) fn prepare(mut connection: Connection, version: usize, layout: &Layout) -> Result<Connection> {
     // The writer says when the log is moved into the database: never by chance, while closing one that turned out to be damaged.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
-    let version = check_identity(&connection, path)?;
+    if layout.can_shrink && version == 0 {
+        // Before anything else: the first page says it.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(failed)?;
+    }
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20).map_err(failed)?;
-    migrate(&mut connection, version, MIGRATIONS)?;
+    migrate(&mut connection, version, layout)?;
     Ok(connection)
 }
 
@@ -87,35 +132,29 @@ fn create_private(path: &Path) -> Result<()> {
     }
 }
 
-/// Refuses what is not ours and what a newer version wrote; gives the schema version, 0 for an empty file.
-fn check_identity(connection: &Connection, path: &Path) -> Result<usize> {
+/// Looks whose file it is.
+pub(crate) fn identify(connection: &Connection, layout: &Layout) -> Result<Identity> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(failed);
     let (application_id, version) = (pragma("application_id")?, pragma("user_version")?);
-    let shown = path.display();
-    if application_id != APPLICATION_ID {
+    if application_id != layout.application_id {
         let tables = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)).map_err(failed)?;
         if application_id != 0 || version != 0 || tables != 0 {
-            return Err(fail!(StoreFailed, "{shown} is a database of another program"; "{shown} 是其他程序的数据库"));
+            return Ok(Identity::Foreign);
         }
     }
-    let known = MIGRATIONS.len();
     match usize::try_from(version) {
-        Ok(version) if version <= known => Ok(version),
-        _ => Err(fail!(
-            StoreFailed,
-            "{shown} has schema version {version}, this hvnoded knows up to {known}: use the newer hvnoded or restore a backup";
-            "{shown} 的结构版本为 {version}, 此hvnoded最高支持 {known}: 请使用新版hvnoded或恢复备份"
-        )),
+        Ok(version) if version <= layout.migrations.len() => Ok(Identity::Version(version)),
+        _ => Ok(Identity::Newer(version)),
     }
 }
 
 /// Each step is one transaction: a crash leaves the version before or the version after it.
-fn migrate(connection: &mut Connection, version: usize, migrations: &[&str]) -> Result<()> {
-    for (index, sql) in migrations.iter().enumerate().skip(version) {
+fn migrate(connection: &mut Connection, version: usize, layout: &Layout) -> Result<()> {
+    for (index, sql) in layout.migrations.iter().enumerate().skip(version) {
         let step = |connection: &mut Connection| {
             let transaction = connection.transaction()?;
             transaction.execute_batch(sql)?;
-            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+            transaction.pragma_update(None, "application_id", layout.application_id)?;
             transaction.pragma_update(None, "user_version", i32::try_from(index + 1).unwrap_or(i32::MAX))?;
             transaction.commit()
         };
@@ -132,11 +171,12 @@ mod tests {
     #[test]
     fn a_migration_that_fails_leaves_the_version_before_it() {
         let mut connection = Connection::open_in_memory().unwrap();
-        let steps = ["CREATE TABLE a (x) ", "CREATE TABLE b (x); CREATE TABLE a (x)"];
+        let layout = |migrations| Layout { migrations, ..STATE };
+        let steps = layout(&["CREATE TABLE a (x) ", "CREATE TABLE b (x); CREATE TABLE a (x)"]);
         assert!(migrate(&mut connection, 0, &steps).is_err());
         let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
         let tables: i32 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).unwrap();
         assert_eq!((version, tables), (1, 1));
-        migrate(&mut connection, 1, &["", "CREATE TABLE c (x)"]).unwrap();
+        migrate(&mut connection, 1, &layout(&["", "CREATE TABLE c (x)"])).unwrap();
     }
 }

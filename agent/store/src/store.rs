@@ -37,10 +37,11 @@ impl SqliteStore {
         let path = path.as_ref();
         let lock = schema::lock(path)?;
         let guard = DamageGuard::new(path);
-        let connection = schema::open_writer(path).map_err(|error| guard.examine(error)).map_err(at!())?;
-        let writer = Writer::start(connection, lock, guard.clone())?;
+        let connection = schema::open_writer(path, &schema::STATE).map_err(|error| guard.examine(error)).map_err(at!())?;
+        let writer = Writer::start("store-write", connection, Some(lock), Some(guard.clone()))?;
         let checker = Checker::start(path, guard.clone())?;
-        Ok(Arc::new(Self { _checker: checker, readers: Readers::start(path, guard.clone())?, writer, guard }))
+        let readers = Readers::start("store-read", path, Some(guard.clone()))?;
+        Ok(Arc::new(Self { _checker: checker, readers, writer, guard }))
     }
 
     /// What was written since the store was opened.
@@ -108,7 +109,7 @@ impl Store for SqliteStore {
         for write in &writes {
             batch.extend(statements(write)?);
         }
-        self.writer.commit(batch, durability).await
+        self.writer.commit(batch, durability).await.map(drop)
     }
 
     async fn job(&self, job_uuid: Uuid) -> Result<Option<Job>> {

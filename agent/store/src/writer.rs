@@ -1,7 +1,7 @@
 //! The one thread that writes: everything that waits becomes one transaction, each commit a savepoint in it.
 
 use crate::encode::Statement;
-use crate::error::{DamageGuard, failed};
+use crate::error::{DamageGuard, examined, failed};
 use hvnode_core::port::Durability;
 use hvnode_core::{AgentError, Result, fail};
 use rusqlite::config::DbConfig;
@@ -61,7 +61,7 @@ struct Commit {
     statements: Vec<Statement>,
     durability: Durability,
     claim: Arc<Claim>,
-    answer: oneshot::Sender<Result<()>>,
+    answer: oneshot::Sender<Result<usize>>,
 }
 
 /// The queue to the writer thread. Dropping it writes what waits and ends the thread.
@@ -70,12 +70,14 @@ pub(crate) struct Writer {
     queue: Option<SyncSender<Task>>,
     counters: Arc<Counters>,
     thread: Option<JoinHandle<()>>,
-    guard: DamageGuard,
+    guard: Option<DamageGuard>,
 }
 
 #[derive(Debug)]
 enum Task {
     Commit(Commit),
+    /// Gives free pages back to the file system, at most so many.
+    Shrink(u32),
     /// Runs between transactions; for tests that play with the connection.
     #[cfg(test)]
     Run(fn(&Connection)),
@@ -85,15 +87,16 @@ enum Task {
 }
 
 impl Writer {
-    /// `lock` is kept until the thread has ended.
-    pub(crate) fn start(connection: Connection, lock: File, guard: DamageGuard) -> Result<Self> {
+    /// `lock` is kept until the thread has ended. With a guard nothing is written once damage was found. Linux shows 15 characters of the
+    /// thread's name.
+    pub(crate) fn start(name: &str, connection: Connection, lock: Option<File>, guard: Option<DamageGuard>) -> Result<Self> {
         let (queue, tasks) = sync_channel(QUEUE_MAX);
         let counters = Arc::<Counters>::default();
-        let thread = std::thread::Builder::new().name("store-write".into()).spawn({
+        let thread = std::thread::Builder::new().name(name.into()).spawn({
             let (counters, guard) = (Arc::clone(&counters), guard.clone());
             move || {
                 serve(&connection, &tasks, &counters);
-                end(&connection, &guard);
+                end(&connection, guard.as_ref());
                 drop(connection);
                 drop(lock);
             }
@@ -112,17 +115,23 @@ impl Writer {
         }
     }
 
-    pub(crate) async fn commit(&self, statements: Vec<Statement>, durability: Durability) -> Result<()> {
-        let result = match self.guard.check() {
-            Ok(()) => self.queue_and_wait(statements, durability).await.map_err(|error| self.guard.examine(error)),
-            refused => refused,
+    /// Gives the number of rows that were changed.
+    pub(crate) async fn commit(&self, statements: Vec<Statement>, durability: Durability) -> Result<usize> {
+        let result = match self.guard.as_ref().map_or(Ok(()), DamageGuard::check) {
+            Ok(()) => self.queue_and_wait(statements, durability).await.map_err(|error| examined(self.guard.as_ref(), error)),
+            Err(refusal) => Err(refusal),
         };
         let counter = if result.is_ok() { &self.counters.commits } else { &self.counters.failed_commits };
         counter.fetch_add(1, Ordering::Relaxed);
         result
     }
 
-    async fn queue_and_wait(&self, statements: Vec<Statement>, durability: Durability) -> Result<()> {
+    /// Gives free pages back to the file system, some time later: at most so many, and only where a good part of the file is free.
+    pub(crate) fn shrink(&self, pages_max: u32) -> Result<()> {
+        self.send(Task::Shrink(pages_max))
+    }
+
+    async fn queue_and_wait(&self, statements: Vec<Statement>, durability: Durability) -> Result<usize> {
         let claim = Arc::<Claim>::default();
         let (answer, mut answered) = oneshot::channel();
         self.send(Task::Commit(Commit { statements, durability, claim: Arc::clone(&claim), answer }))?;
@@ -187,6 +196,7 @@ fn serve(connection: &Connection, tasks: &Receiver<Task>, counters: &Counters) {
                 Task::Commit(commit) if commit.claim.set(TAKEN) => batch.push(commit),
                 // Its caller was already told that nothing was written.
                 Task::Commit(_) => {}
+                Task::Shrink(pages_max) => shrink(connection, pages_max),
                 #[cfg(test)]
                 Task::Run(action) => action(connection),
                 #[cfg(test)]
@@ -204,14 +214,34 @@ fn serve(connection: &Connection, tasks: &Receiver<Task>, counters: &Counters) {
 
 /// Moves the log into the database, so that the next start has nothing to recover; the log alone would be right too. A damaged database
 /// and its log are left as they are, for whoever tries to save them.
-fn end(connection: &Connection, guard: &DamageGuard) {
-    if guard.is_damaged() {
+fn end(connection: &Connection, guard: Option<&DamageGuard>) {
+    if guard.is_some_and(DamageGuard::is_damaged) {
         return;
     }
     let moved = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     // Now SQLite may remove the empty log when it closes.
     if let Err(error) = moved.and_then(|()| connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)) {
         tracing::warn!(%error, "Checkpoint at the end failed");
+    }
+}
+
+/// Gives pages back where more than an eighth of the file is free: what is left is soon used again.
+fn shrink(connection: &Connection, pages_max: u32) {
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
+    let given_back = || -> rusqlite::Result<u32> {
+        let (free, all) = (pragma("freelist_count")?, pragma("page_count")?);
+        let surplus = free.saturating_sub(all / 8).min(pages_max);
+        if surplus > 0 {
+            // A row, without a column, for every page.
+            let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({surplus})"))?;
+            let mut rows = statement.query([])?;
+            while rows.next()?.is_some() {}
+        }
+        Ok(surplus)
+    };
+    match given_back() {
+        Ok(pages) => tracing::debug!(pages, "Free pages were given back"),
+        Err(error) => tracing::warn!(%error, "Free pages could not be given back"),
     }
 }
 
@@ -248,7 +278,7 @@ fn set_synchronous(connection: &Connection, current: &mut &'static str, wanted: 
 }
 
 /// One result per commit, or the error that took the whole transaction down.
-fn write_transaction(connection: &Connection, batch: &[Commit]) -> rusqlite::Result<Vec<Result<()>>> {
+fn write_transaction(connection: &Connection, batch: &[Commit]) -> rusqlite::Result<Vec<Result<usize>>> {
     if !connection.is_autocommit() {
         // Left over from a rollback that failed.
         connection.execute_batch("ROLLBACK")?;
@@ -266,16 +296,14 @@ fn write_transaction(connection: &Connection, batch: &[Commit]) -> rusqlite::Res
 }
 
 /// The inner result is this commit's own; the outer error says that the transaction is gone with all of its commits.
-fn write_one(connection: &Connection, commit: &Commit) -> rusqlite::Result<Result<()>> {
+fn write_one(connection: &Connection, commit: &Commit) -> rusqlite::Result<Result<usize>> {
     connection.prepare_cached("SAVEPOINT one")?.execute([])?;
-    let executed = commit
-        .statements
-        .iter()
-        .try_for_each(|statement| connection.prepare_cached(statement.sql)?.execute(params_from_iter(&statement.values)).map(|_| ()));
+    let execute = |statement: &Statement| connection.prepare_cached(statement.sql)?.execute(params_from_iter(&statement.values));
+    let executed = commit.statements.iter().map(execute).sum::<rusqlite::Result<usize>>();
     match executed {
-        Ok(()) => {
+        Ok(rows) => {
             connection.prepare_cached("RELEASE one")?.execute([])?;
-            Ok(Ok(()))
+            Ok(Ok(rows))
         }
         // SQLite rolled everything back by itself: disk full, I/O error, no memory.
         Err(error) if connection.is_autocommit() => Err(error),

@@ -1,7 +1,9 @@
 //! A whole node for one test: a private libvirtd, the real daemon in its namespaces as an unprivileged user, a client over its unix socket.
 
 pub(crate) mod client;
+pub(crate) mod guest;
 pub(crate) mod host;
+pub(crate) mod metrics;
 pub(crate) mod node;
 pub(crate) mod reader;
 

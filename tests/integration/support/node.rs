@@ -68,6 +68,13 @@ impl Node {
         self.start_daemon().await;
     }
 
+    /// Other values for settings, from the daemon's next start on.
+    pub(crate) fn set(&mut self, settings: &[String]) {
+        let name = |setting: &str| setting.split('=').next().map(str::to_owned);
+        self.settings.retain(|old| settings.iter().all(|new| name(new) != name(old)));
+        self.settings.extend_from_slice(settings);
+    }
+
     pub(crate) async fn start_daemon(&mut self) {
         self.spawn_daemon();
         self.wait_until_ready().await;
@@ -76,20 +83,9 @@ impl Node {
     /// Starts the daemon and does not wait for it.
     pub(crate) fn spawn_daemon(&mut self) {
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
-        let mut words = vec!["env"];
+        let mut words = vec!["setpriv", "--reuid=hvnode", "--regid=hvnode", "--init-groups", "--no-new-privs", "env"];
         words.extend(self.settings.iter().map(String::as_str));
-        words.extend([
-            "setpriv",
-            "--reuid=hvnode",
-            "--regid=hvnode",
-            "--init-groups",
-            "--no-new-privs",
-            "/run/bin/hvnoded",
-            "--config",
-            "/etc/hvnode/hvnode.toml",
-            "--pid-file",
-            "/run/hvnode/hvnoded.pid",
-        ]);
+        words.extend(["/run/bin/hvnoded", "--config", "/etc/hvnode/hvnode.toml", "--pid-file", "/run/hvnode/hvnoded.pid"]);
         let mut command = self.host.command(&words);
         self.daemon = Some(command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
     }

@@ -1,11 +1,10 @@
 use super::*;
 use crate::body::read_body;
-use crate::test_support::{empty_snapshot, frame, frame_parts, snapshot_source};
+use crate::test_support::{capabilities, empty_snapshot, frame, frame_parts, snapshot_source};
 use axum::Extension;
 use axum::routing::{get, post};
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
-use hvnode_core::model::HostCapabilities;
 
 fn peer() -> Peer {
     Peer { address: "192.0.2.1".into(), trusted_user: None }
@@ -62,7 +61,7 @@ async fn a_panic_is_answered_in_the_dialects_words_and_counted() {
     let frame = Frame::new(parts);
     let (status, headers, text) = ask(&frame, request("/panic")).await;
     assert_eq!((status, text), (StatusCode::OK, format!("10000 {}", headers[REQUEST_ID_HEADER].to_str().unwrap())));
-    let page = String::from_utf8(metrics.render(&empty_snapshot()).unwrap()).unwrap();
+    let page = metrics.page(&empty_snapshot(), &Default::default());
     assert!(page.contains(r#"hvnode_api_panics_total{dialect="native"} 1"#), "{page}");
     assert_eq!(ask(&frame, request("/v1/vm/a")).await.2, "fine", "others go on");
 }
@@ -142,7 +141,7 @@ async fn requests_are_counted_by_template_and_result_code_and_never_by_path() {
     for path in ["/v1/vm/a", "/v1/vm/b", "/no/such/route", "/no/other", "/panic", "/readyz"] {
         ask(&frame, request(path)).await;
     }
-    let page = String::from_utf8(metrics.render(&empty_snapshot()).unwrap()).unwrap();
+    let page = metrics.page(&empty_snapshot(), &Default::default());
     for line in [
         r#"hvnode_api_requests_total{code="200",dialect="native",method="GET",route="/v1/vm/{name}"} 2"#,
         r#"hvnode_api_requests_total{code="404",dialect="native",method="GET",route="unmatched"} 2"#,
@@ -194,32 +193,17 @@ async fn health_paths_take_get_and_head_only() {
 #[tokio::test]
 async fn the_metrics_page_is_text_for_prometheus() {
     let mut parts = frame_parts(Router::new(), FrameLimits::default());
-    parts.router = crate::metrics::router(parts.metrics.clone(), snapshot_source(empty_snapshot()));
+    parts.router = crate::metrics::router(parts.metrics.clone(), snapshot_source(empty_snapshot()), Arc::new(Arc::default));
     let frame = Frame::new(parts);
     let (status, headers, text) = ask(&frame, request("/metrics")).await;
-    assert_eq!((status, headers[http::header::CONTENT_TYPE].to_str().unwrap()), (StatusCode::OK, "text/plain; version=0.0.4"));
+    assert_eq!(
+        (status, headers[http::header::CONTENT_TYPE].to_str().unwrap()),
+        (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8")
+    );
     assert!(text.contains("# TYPE hvnode_uptime_seconds gauge"));
     let head = Request::builder().method(Method::HEAD).uri("/metrics").body(Body::empty()).unwrap();
     assert_eq!(ask(&frame, head).await.0, StatusCode::OK);
     let post = Request::builder().method(Method::POST).uri("/metrics").body(Body::empty()).unwrap();
     assert_eq!(ask(&frame, post).await.0, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(ask(&frame, request("/")).await.0, StatusCode::NOT_FOUND);
-}
-
-fn capabilities() -> HostCapabilities {
-    HostCapabilities {
-        host_uuid: Uuid::from_u128(1),
-        virt_type: hvnode_core::model::VirtType::Qemu,
-        emulation_reason: None,
-        hypervisor_type: "QEMU".into(),
-        hypervisor_version: "10.0.2".into(),
-        libvirt_version: "11.3.0".into(),
-        architecture: "x86_64".into(),
-        cpu_model: "any".into(),
-        cpu_sockets: 1,
-        cpu_cores: 1,
-        cpu_threads: 1,
-        has_uefi: false,
-        vcpus_max: 8,
-    }
 }

@@ -10,5 +10,6 @@ pub(crate) mod job;
 pub(crate) mod log;
 pub(crate) mod network;
 pub(crate) mod specification;
+pub(crate) mod top;
 pub(crate) mod usage;
 pub(crate) mod vm;

@@ -4,6 +4,7 @@
 
 mod events;
 mod fake;
+mod usage;
 
 use fake::{Node, Reply, Request, refusal, run, success};
 use serde_json::{Value, json};

@@ -163,9 +163,6 @@ fn wanted_power(verb: VerbKind, record: Option<&VmRecord>) -> Option<PowerState>
 
 /// What libvirt has of one VM, just read.
 pub(crate) fn observe(snapshot: &mut Snapshot, vm_uuid: Uuid, observed: Option<ObservedVm>, now: Timestamp) {
-    if observed.is_none() {
-        snapshot.vm_usage.remove(&vm_uuid);
-    }
     change_vm(snapshot, vm_uuid, |vm| match (vm.as_mut(), observed) {
         (Some(vm), observed) => {
             vm.has_host_restarted &= observed.as_ref().is_none_or(|o| o.power == PowerState::Off);
@@ -227,7 +224,6 @@ pub(crate) fn change_vm(snapshot: &mut Snapshot, vm_uuid: Uuid, change: impl FnO
         _ => {
             events::compare_vms(&mut snapshot.event_drafts, before.as_deref(), None);
             snapshot.vms.remove(&vm_uuid);
-            snapshot.vm_usage.remove(&vm_uuid);
         }
     }
 }

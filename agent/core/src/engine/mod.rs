@@ -6,7 +6,7 @@
 //!                                            ▼                                             ▼
 //!   readers ◀───────────────────────────── World: the current Snapshot ◀──────── observer: libvirt's events and listings
 //! ```
-//! Tasks: one per resource while it has a job (`runner`), one observer, one sampler, one for old rows (`housekeeping`).
+//! Tasks: one per resource while it has a job (`runner`), one observer, those of `statistics`, one for old rows (`housekeeping`).
 
 mod accept;
 mod api;
@@ -19,18 +19,18 @@ mod queue;
 mod rebuild;
 mod recovery;
 mod runner;
-mod sampler;
+mod statistics;
 #[cfg(test)]
 mod tests;
-mod usage;
 
 pub use api::*;
 pub use policy::PolicySettings;
+pub use statistics::{History, HistoryQuery, POINTS_MAX, POINTS_OF_MANY_MAX, StatisticsSettings};
 
 pub use crate::model::Snapshot;
 
 use crate::model::{ConnectionState, HostSettings, Job, Timestamp};
-use crate::port::{Clock, Durability, HostProbe, Hypervisor, ImageTransfer, Store, StoredState, Write};
+use crate::port::{Clock, Durability, HistoryStore, HostProbe, Hypervisor, ImageTransfer, Store, StoredState, Write};
 use crate::verb::{VerbSettings, World};
 use crate::{Result, at};
 use parking_lot::Mutex;
@@ -60,8 +60,8 @@ pub struct EngineConfig {
     pub relist_interval: Duration,
     /// How often networks, leases and pools are read.
     pub network_interval: Duration,
-    /// How often usage is sampled.
-    pub sample_interval: Duration,
+    /// How usage is sampled and kept.
+    pub statistics: StatisticsSettings,
     /// How long a repeated `request_uuid` gives the first answer.
     pub idempotency_window: Duration,
     /// How long ended jobs are kept.
@@ -87,7 +87,7 @@ impl Default for EngineConfig {
             start_steps_max: 8,
             relist_interval: Duration::from_secs(60),
             network_interval: Duration::from_secs(15),
-            sample_interval: Duration::from_secs(10),
+            statistics: StatisticsSettings::default(),
             idempotency_window: Duration::from_secs(24 * 3600),
             job_retention: Duration::from_secs(30 * 24 * 3600),
             operation_retention: Duration::from_secs(180 * 24 * 3600),
@@ -109,6 +109,8 @@ pub struct EnginePorts {
     pub images: Arc<dyn ImageTransfer>,
     /// The host's own counters.
     pub probe: Arc<dyn HostProbe>,
+    /// Where history of usage is kept.
+    pub history: Arc<dyn HistoryStore>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -145,6 +147,7 @@ pub(crate) struct Inner {
     /// Order of reads from libvirt: a read that began later wins over one that began earlier.
     reads: Mutex<observer::ReadOrder>,
     events: events::Feed,
+    statistics: statistics::Statistics,
     restarts: Mutex<policy::RestartCounts>,
     resuming: Mutex<policy::Resuming>,
     disk_slots: Semaphore,
@@ -181,8 +184,6 @@ impl Engine {
             networks: imbl::OrdMap::new(),
             open_jobs: imbl::OrdMap::new(),
             leased_addresses: imbl::OrdMap::new(),
-            vm_usage: imbl::OrdMap::new(),
-            host_usage: None,
             capabilities: None,
             facts: Arc::new(facts),
             settings: Arc::new(stored.host_settings.unwrap_or_else(|| config.host.clone())),
@@ -210,6 +211,7 @@ impl Engine {
         let inner = Arc::new(Inner {
             world: Arc::new(World::new(snapshot, drafts)),
             events: events::Feed::new(last_cursor),
+            statistics: statistics::Statistics::default(),
             restarts: Mutex::new(HashMap::new()),
             resuming: Mutex::new(policy::Resuming::new()),
             verb_settings: Arc::new(config.verb.clone()),
@@ -226,7 +228,7 @@ impl Engine {
         events::spawn(&inner, draft_receiver, stored.last_vm_events);
         recovery::take_up(&inner, stored.open_jobs).await;
         observer::spawn(&inner);
-        sampler::spawn(&inner);
+        statistics::spawn(&inner);
         housekeeping::spawn(&inner);
         Ok(Self { inner })
     }
@@ -240,6 +242,7 @@ impl Engine {
                 tracing::warn!(error = %error.chain(), "The stop could not be written to the event stream");
             }
             self.inner.events.poke();
+            statistics::flush(&self.inner).await;
         }
         self.inner.world.wait_until(deadline, |snapshot| snapshot.open_jobs.is_empty()).await
     }

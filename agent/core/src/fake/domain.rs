@@ -1,10 +1,21 @@
 //! One domain of the fake world.
 
 use crate::model::{
-    BootSource, DiskCounters, DomainMetadata, NicCounters, ObservedDisk, ObservedNic, ObservedVm, PowerState, StateReason, Timestamp,
-    VmSample,
+    BootSource, DiskCounters, DomainMetadata, HypervisorSample, MemorySample, NicCounters, ObservedDisk, ObservedNic, ObservedVm,
+    PowerState, SampleTime, StateReason,
 };
 use crate::port::DomainSpec;
+
+/// What the QEMU of a fake domain says to the hypervisor tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FakeMonitor {
+    /// Everything.
+    Answers,
+    /// Its monitor is busy: the sample is incomplete.
+    Busy,
+    /// Nothing: it is left out.
+    Hangs,
+}
 
 /// One domain of the fake world.
 #[derive(Debug, Clone)]
@@ -16,7 +27,9 @@ pub(super) struct Domain {
     /// Serial console log; `None` before the first start.
     pub(super) console: Option<Vec<u8>>,
     /// When it was last started.
-    pub(super) start_time: Timestamp,
+    pub(super) start: SampleTime,
+    /// What its QEMU says to the hypervisor tier.
+    pub(super) monitor: FakeMonitor,
     /// Counts starts and resets, so that a delayed guest action never hits a later run.
     pub(super) run: u64,
     /// Whether its guest acts on shutdown and reboot requests.
@@ -41,7 +54,15 @@ impl Domain {
             metadata: Some(Box::new(spec.metadata.clone())),
             metadata_is_broken: false,
         };
-        Self { observed, boot: spec.boot.clone(), console: None, start_time: Timestamp::default(), run: 0, heeds_requests }
+        Self {
+            observed,
+            boot: spec.boot.clone(),
+            console: None,
+            start: SampleTime::default(),
+            monitor: FakeMonitor::Answers,
+            run: 0,
+            heeds_requests,
+        }
     }
 
     /// Somebody else's domain.
@@ -51,7 +72,8 @@ impl Domain {
             observed,
             boot: BootSource::Disk,
             console: None,
-            start_time: Timestamp::default(),
+            start: SampleTime::default(),
+            monitor: FakeMonitor::Answers,
             run: u64::from(is_on),
             heeds_requests: true,
         }
@@ -84,9 +106,10 @@ impl Domain {
         }
     }
 
-    pub(super) fn start(&mut self, now: Timestamp) {
+    pub(super) fn start(&mut self, now: SampleTime) {
         self.run += 1;
-        self.start_time = now;
+        self.start = now;
+        self.monitor = FakeMonitor::Answers;
         let name = &self.observed.domain_name;
         let boot = format!("[    0.000000] Simulated guest {name} boots (run {})\r\n{name} login: GUEST-READY\r\n", self.run);
         self.console.get_or_insert_default().extend_from_slice(boot.as_bytes());
@@ -105,8 +128,23 @@ impl Domain {
     }
 
     /// Counters that grow with the time since start: a fifth of each processor busy, a third of the memory used.
-    pub(super) fn sample(&self, now: Timestamp) -> VmSample {
-        let uptime = now.since(self.start_time);
+    pub(super) fn sample(&self, at: SampleTime) -> Option<HypervisorSample> {
+        let mut sample = self.full_sample(at);
+        match self.monitor {
+            FakeMonitor::Answers => {}
+            FakeMonitor::Busy => {
+                sample.is_complete = false;
+                sample.memory = MemorySample::default();
+                sample.disks.clear();
+            }
+            FakeMonitor::Hangs => return None,
+        }
+        Some(sample)
+    }
+
+    fn full_sample(&self, at: SampleTime) -> HypervisorSample {
+        // On the steady clock: a wall clock that is set moves no counter.
+        let uptime = at.since(self.start);
         let seconds = uptime.as_secs();
         let cores = self.observed.cpu_cores;
         let memory = self.observed.memory_bytes;
@@ -116,6 +154,7 @@ impl Domain {
             write_bytes: seconds * 20_480,
             read_requests: seconds * 10,
             write_requests: seconds * 5,
+            ..DiskCounters::default()
         });
         let nics = self.observed.nics.iter().map(|nic| NicCounters {
             interface_name: nic.target_device.clone().unwrap_or_default(),
@@ -129,18 +168,29 @@ impl Domain {
             receive_drops: 0,
             send_drops: 0,
         });
-        VmSample {
+        let cpu_time_nanoseconds = Some(u64::try_from(uptime.as_nanos()).unwrap_or(u64::MAX) / 5 * u64::from(cores));
+        HypervisorSample {
             vm_uuid: self.observed.vm_uuid,
-            time: now,
-            cpu_time_nanoseconds: Some(u64::try_from(uptime.as_nanos()).unwrap_or(u64::MAX) / 5 * u64::from(cores)),
+            at,
+            run_id: u64::try_from(self.start.elapsed.as_nanos()).unwrap_or(u64::MAX),
+            is_complete: true,
+            cpu_time_nanoseconds,
+            cpu_user_nanoseconds: None,
+            cpu_system_nanoseconds: None,
             cpu_cores: cores,
-            memory_actual_bytes: Some(memory),
-            memory_available_bytes: Some(memory / 100 * 98),
-            memory_unused_bytes: Some(memory / 3 * 2),
-            memory_usable_bytes: Some(memory / 3 * 2),
-            memory_rss_bytes: Some(memory / 2),
-            swap_in_bytes: Some(0),
-            swap_out_bytes: Some(0),
+            cpu_cores_max: cores,
+            vcpus: Vec::new(),
+            memory: MemorySample {
+                actual_bytes: Some(memory),
+                maximum_bytes: Some(memory),
+                available_bytes: Some(memory / 100 * 98),
+                unused_bytes: Some(memory / 3 * 2),
+                usable_bytes: Some(memory / 3 * 2),
+                resident_bytes: Some(memory / 2),
+                swap_in_bytes: Some(0),
+                swap_out_bytes: Some(0),
+                ..MemorySample::default()
+            },
             disks: disks.collect(),
             nics: nics.collect(),
         }

@@ -4,7 +4,8 @@ use super::domain::render;
 use super::faults::Faults;
 use super::node::{FakeNode, File, World};
 use crate::model::{
-    ConnectionState, DhcpLease, DhcpReservation, HostCapabilities, Network, ObservedVm, PoolSpace, PowerState, StateReason, VmSample,
+    ConnectionState, DhcpLease, DhcpReservation, HostCapabilities, HypervisorSample, Network, ObservedVm, PoolSpace, PowerState,
+    StateReason,
 };
 use crate::port::{DisplayAddress, DomainSpec, Hypervisor, HypervisorEvent, VolumeSpec};
 use crate::{Result, fail};
@@ -342,8 +343,13 @@ impl Hypervisor for FakeHypervisor {
         self.call("display", vm_uuid, find).await
     }
 
-    async fn sample_all(&self) -> Result<Vec<VmSample>> {
-        let now = self.node.clock.now();
-        self.call("sample_all", "", |world| Ok(world.domains.values().filter(|d| d.is_on()).map(|d| d.sample(now)).collect())).await
+    async fn sample_vms(&self, vm_uuids: Vec<Uuid>) -> Result<Vec<HypervisorSample>> {
+        let at = self.node.clock.sample_time();
+        let wanted: std::collections::HashSet<Uuid> = vm_uuids.into_iter().collect();
+        self.call("sample_vms", "", |world| {
+            let on = world.domains.values().filter(|d| d.is_on() && wanted.contains(&d.observed.vm_uuid));
+            Ok(on.filter_map(|d| d.sample(at)).collect())
+        })
+        .await
     }
 }

@@ -7,6 +7,7 @@
 mod clock;
 mod domain;
 mod faults;
+mod history;
 mod hypervisor;
 mod image;
 mod node;
@@ -17,7 +18,9 @@ mod store;
 mod hypervisor_tests;
 
 pub use clock::ManualClock;
+pub use domain::FakeMonitor;
 pub use faults::{Call, Fault, Faults};
+pub use history::FakeHistory;
 pub use hypervisor::FakeHypervisor;
 pub use image::FakeImageTransfer;
 pub use node::{FakeNode, NodeOptions};

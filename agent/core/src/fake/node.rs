@@ -1,6 +1,6 @@
 //! The fake world: domains, files in pools, networks. It survives its sessions, as libvirt survives the daemon.
 
-use super::domain::Domain;
+use super::domain::{Domain, FakeMonitor};
 use super::hypervisor::EventSink;
 use crate::model::{
     DhcpLease, DhcpReservation, HostCapabilities, Ipv4Subnet, MacAddress, Network, NetworkType, ObservedVm, PoolSpace, PowerState,
@@ -206,6 +206,13 @@ impl FakeNode {
         }
     }
 
+    /// What the QEMU of this domain says to the hypervisor tier from now on, until it is started again.
+    pub fn set_monitor(&self, vm_uuid: Uuid, monitor: FakeMonitor) {
+        if let Some(domain) = self.state.lock().domains.get_mut(&vm_uuid) {
+            domain.monitor = monitor;
+        }
+    }
+
     /// Changes the capacity of each pool, to run out of space.
     pub fn set_pool_bytes(&self, pool_bytes: u64) {
         self.state.lock().pool_bytes = pool_bytes;
@@ -291,7 +298,7 @@ impl World {
         if let Some(missing) = domain.files().find(|path| path.starts_with(&directory) && !self.files.contains_key(*path)) {
             return Err(fail!(VmStartFailed, "file {missing} does not exist"; "文件 {missing} 不存在"));
         }
-        self.find(vm_uuid)?.start(clock.now());
+        self.find(vm_uuid)?.start(clock.sample_time());
         self.tell(&HypervisorEvent::DomainChanged(vm_uuid));
         Ok(())
     }

@@ -2,10 +2,14 @@
 
 use super::{Faults, NodeOptions};
 use crate::Result;
-use crate::model::{DiskCounters, HostFacts, HostSample, NicCounters, Timestamp};
+use crate::model::{CpuTimes, DiskCounters, HostFacts, HostMemory, HostSample, KernelSample, NicCounters, SampleTime, Timestamp, VmTarget};
 use crate::port::{Clock, HostProbe};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// What the kernel tier is to say of a VM at a time; `None` where it has no process.
+type Script = Arc<dyn Fn(&VmTarget, SampleTime) -> Option<KernelSample> + Send + Sync>;
 
 /// A host whose counters grow with the clock: a quarter of its processors busy, three quarters of its memory free.
 pub struct FakeProbe {
@@ -14,6 +18,7 @@ pub struct FakeProbe {
     boot_time: Timestamp,
     cpu_threads: u32,
     memory_bytes: u64,
+    script: Mutex<Option<Script>>,
 }
 
 impl std::fmt::Debug for FakeProbe {
@@ -26,7 +31,12 @@ impl FakeProbe {
     /// A host of the size that `options` say, booted an hour before now.
     pub fn new(options: &NodeOptions, clock: Arc<dyn Clock>, faults: Faults) -> Self {
         let boot_time = Timestamp(clock.now().0.saturating_sub(Timestamp::default().plus(Duration::from_secs(3600)).0));
-        Self { clock, faults, boot_time, cpu_threads: options.cpu_threads, memory_bytes: options.memory_bytes }
+        Self { clock, faults, boot_time, cpu_threads: options.cpu_threads, memory_bytes: options.memory_bytes, script: Mutex::new(None) }
+    }
+
+    /// What the kernel tier says of VMs from now on. Without a script no VM has a process. It may block.
+    pub fn set_script(&self, script: impl Fn(&VmTarget, SampleTime) -> Option<KernelSample> + Send + Sync + 'static) {
+        *self.script.lock() = Some(Arc::new(script));
     }
 
     /// The same host, booted at another time.
@@ -50,18 +60,20 @@ impl HostProbe for FakeProbe {
 
     fn sample(&self) -> Result<HostSample> {
         self.faults.enter_blocking("sample")?;
-        let time = self.clock.now();
-        let uptime = time.since(self.boot_time);
+        let at = self.clock.sample_time();
+        // On the steady clock: a wall clock that is set moves no counter.
+        let uptime = at.elapsed + Duration::from_secs(3600);
         let seconds = uptime.as_secs();
         let total = u64::try_from(uptime.as_nanos()).unwrap_or(u64::MAX).saturating_mul(u64::from(self.cpu_threads));
         Ok(HostSample {
-            time,
-            cpu_busy_nanoseconds: total / 4,
-            cpu_total_nanoseconds: total,
-            memory_bytes: self.memory_bytes,
-            memory_available_bytes: self.memory_bytes / 4 * 3,
-            swap_in_bytes: 0,
-            swap_out_bytes: 0,
+            at,
+            cpu: CpuTimes { user_nanoseconds: total / 4, idle_nanoseconds: total - total / 4, ..CpuTimes::default() },
+            memory: HostMemory {
+                total_bytes: self.memory_bytes,
+                available_bytes: self.memory_bytes / 4 * 3,
+                free_bytes: self.memory_bytes / 2,
+                ..HostMemory::default()
+            },
             load_average: [f64::from(self.cpu_threads) / 4.0; 3],
             disks: vec![DiskCounters {
                 device: "sda".into(),
@@ -69,6 +81,7 @@ impl HostProbe for FakeProbe {
                 write_bytes: seconds * 131_072,
                 read_requests: seconds * 16,
                 write_requests: seconds * 32,
+                ..DiskCounters::default()
             }],
             nics: vec![NicCounters {
                 interface_name: "eth0".into(),
@@ -82,7 +95,14 @@ impl HostProbe for FakeProbe {
                 receive_drops: 0,
                 send_drops: 0,
             }],
+            ..HostSample::default()
         })
+    }
+
+    fn sample_vms(&self, targets: &[VmTarget]) -> Result<Vec<KernelSample>> {
+        self.faults.enter_blocking("sample_vms")?;
+        let (script, at) = (self.script.lock().clone(), self.clock.sample_time());
+        Ok(script.map_or_else(Vec::new, |script| targets.iter().filter_map(|target| script(target, at)).collect()))
     }
 }
 
@@ -100,9 +120,9 @@ mod tests {
         let first = probe.sample().unwrap();
         clock.advance(Duration::from_secs(10));
         let second = probe.sample().unwrap();
-        let busy = second.cpu_busy_nanoseconds - first.cpu_busy_nanoseconds;
-        assert_eq!(busy * 4, second.cpu_total_nanoseconds - first.cpu_total_nanoseconds);
-        assert!(probe.facts().unwrap().boot_time < first.time);
+        let busy = second.cpu.busy_nanoseconds() - first.cpu.busy_nanoseconds();
+        assert_eq!(busy * 4, second.cpu.total_nanoseconds() - first.cpu.total_nanoseconds());
+        assert!(probe.facts().unwrap().boot_time < first.at.time);
         faults.on("sample", 1, Fault::FailBefore(fail!(Internal)));
         assert!(probe.sample().is_err());
     }

@@ -2,7 +2,7 @@
 
 use super::{
     ConnectionState, Event, HostCapabilities, HostFacts, HostSettings, Image, Job, MacAddress, Network, Nic, PoolSpace, ResourceType,
-    Specification, Timestamp, UsagePoint, Vm, Volume,
+    Specification, Timestamp, Vm, Volume,
 };
 use imbl::OrdMap;
 use std::net::Ipv4Addr;
@@ -26,10 +26,6 @@ pub struct Snapshot {
     pub open_jobs: OrdMap<Uuid, Arc<Job>>,
     /// Addresses seen in DHCP leases, by VM; a NIC's reserved address stands in the NIC itself.
     pub leased_addresses: OrdMap<MacAddress, Ipv4Addr>,
-    /// Last usage point per running VM.
-    pub vm_usage: OrdMap<Uuid, Arc<UsagePoint>>,
-    /// Last usage point of the host.
-    pub host_usage: Option<Arc<UsagePoint>>,
     /// Facts from the hypervisor; absent until it was reached once.
     pub capabilities: Option<Arc<HostCapabilities>>,
     /// Facts from the kernel.

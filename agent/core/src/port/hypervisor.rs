@@ -2,8 +2,8 @@
 
 use crate::Result;
 use crate::model::{
-    BootSource, DhcpLease, DhcpReservation, DomainMetadata, Firmware, HostCapabilities, MacAddress, Network, ObservedVm, PoolSpace,
-    VmSample,
+    BootSource, DhcpLease, DhcpReservation, DomainMetadata, Firmware, HostCapabilities, HypervisorSample, MacAddress, Network, ObservedVm,
+    PoolSpace,
 };
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
@@ -218,6 +218,7 @@ pub trait Hypervisor: Send + Sync + 'static {
     /// Where the screen of a running VM is. `VmConsoleUnavailable` if it has none.
     async fn display(&self, vm_uuid: Uuid) -> Result<DisplayAddress>;
 
-    /// One reading of every running VM, in one sweep that no single busy VM can hold up.
-    async fn sample_all(&self) -> Result<Vec<VmSample>>;
+    /// One reading of each of these VMs that is on, within a deadline for the whole, spread over a few connections. A VM that does not
+    /// answer in time, or is off, is left out and holds up no other; one whose monitor is busy gives an incomplete sample.
+    async fn sample_vms(&self, vm_uuids: Vec<Uuid>) -> Result<Vec<HypervisorSample>>;
 }

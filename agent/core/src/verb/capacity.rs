@@ -1,7 +1,7 @@
 //! Is there room on this node? One answer for real requests and for dry runs.
 
 use super::PlanView;
-use crate::model::{PowerState, Snapshot};
+use crate::model::{PowerState, Snapshot, VerbKind, Vm};
 use crate::port::VOLUMES_POOL;
 use crate::{Result, fail};
 use uuid::Uuid;
@@ -9,28 +9,39 @@ use uuid::Uuid;
 /// Memory a QEMU process takes beside its guest's.
 pub const QEMU_OVERHEAD_BYTES: u64 = 64 << 20;
 
-/// Memory promised to guests that run or are about to, QEMU's own included, without `except`.
-fn promised_memory_bytes(snapshot: &Snapshot, except: Uuid) -> u64 {
-    snapshot
-        .vms
-        .iter()
-        .filter(|(uuid, vm)| {
-            let is_on = vm.observed.as_ref().is_some_and(|o| !matches!(o.power, PowerState::Off | PowerState::Crashed | PowerState::Saved));
-            **uuid != except
-                && (is_on
-                    || vm
-                        .job
-                        .as_ref()
-                        .is_some_and(|j| matches!(j.verb, crate::model::VerbKind::CreateVm | crate::model::VerbKind::StartVm)))
-        })
-        .map(|(_, vm)| {
-            let observed = vm.observed.as_ref().map(|o| o.memory_bytes);
-            observed.or(vm.record.as_ref().map(|r| r.memory_bytes)).unwrap_or(0).saturating_add(QEMU_OVERHEAD_BYTES)
-        })
-        .fold(0, u64::saturating_add)
+/// Guests that run, or are about to, without `except`.
+fn guests(snapshot: &Snapshot, except: Option<Uuid>) -> impl Iterator<Item = &Vm> {
+    let takes_room = |vm: &&Vm| {
+        let is_on = vm.observed.as_ref().is_some_and(|o| !matches!(o.power, PowerState::Off | PowerState::Crashed | PowerState::Saved));
+        is_on || vm.job.as_ref().is_some_and(|job| matches!(job.verb, VerbKind::CreateVm | VerbKind::StartVm))
+    };
+    snapshot.vms.iter().filter(move |(uuid, _)| Some(**uuid) != except).map(|(_, vm)| vm.as_ref()).filter(takes_room)
 }
 
-/// Refuses a VM that does not fit beside those that run: memory with ratio and reservation, processors of one VM.
+fn memory_of<'a>(guests: impl Iterator<Item = &'a Vm>) -> u64 {
+    let memory_bytes = |vm: &Vm| {
+        let observed = vm.observed.as_ref().map(|o| o.memory_bytes);
+        observed.or(vm.record.as_ref().map(|r| r.memory_bytes)).unwrap_or(0).saturating_add(QEMU_OVERHEAD_BYTES)
+    };
+    guests.map(memory_bytes).fold(0, u64::saturating_add)
+}
+
+fn cores_of<'a>(guests: impl Iterator<Item = &'a Vm>) -> u64 {
+    let cores = |vm: &Vm| vm.observed.as_ref().map(|o| o.cpu_cores).or(vm.record.as_ref().map(|r| r.cpu_cores)).unwrap_or(0);
+    guests.map(|vm| u64::from(cores(vm))).sum()
+}
+
+/// Memory promised to guests that run or are about to, bytes, QEMU's own included.
+pub fn promised_memory_bytes(snapshot: &Snapshot) -> u64 {
+    memory_of(guests(snapshot, None))
+}
+
+/// Virtual processors promised to guests that run or are about to.
+pub fn promised_cpu_cores(snapshot: &Snapshot) -> u64 {
+    cores_of(guests(snapshot, None))
+}
+
+/// Refuses a VM that does not fit beside those that run: memory and processors, each with its ratio, memory also with its reservation.
 ///
 /// # Errors
 /// `HostInsufficient` with what is asked and what is free.
@@ -40,21 +51,21 @@ pub fn check_capacity(view: &PlanView<'_>, vm_uuid: Uuid, cpu_cores: u32, memory
     let host_bytes = snapshot.facts.memory_bytes.saturating_sub(settings.reserved_memory_bytes);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)] // a ratio of bytes; `as` saturates
     let allowed_bytes = (host_bytes as f64 * settings.memory_ratio) as u64;
-    let free_bytes = allowed_bytes.saturating_sub(promised_memory_bytes(snapshot, vm_uuid));
+    let free_bytes = allowed_bytes.saturating_sub(memory_of(guests(snapshot, Some(vm_uuid))));
     let asked_bytes = memory_bytes.saturating_add(QEMU_OVERHEAD_BYTES);
     if asked_bytes > free_bytes {
         return Err(fail!(HostInsufficient,
             "memory: {asked_bytes} bytes are needed with {QEMU_OVERHEAD_BYTES} of overhead, {free_bytes} are free";
             "内存: 需要 {asked_bytes} 字节 (含 {QEMU_OVERHEAD_BYTES} 开销)，可用 {free_bytes} 字节"));
     }
-    if let Some(capabilities) = &snapshot.capabilities {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let most = (f64::from(capabilities.cpu_threads) * settings.cpu_ratio).floor() as u32;
-        if cpu_cores > most.max(1) {
-            return Err(
-                fail!(HostInsufficient, "cpu_cores: {cpu_cores} are asked for, {most} are allowed"; "CPU: 请求 {cpu_cores} 核，最多允许 {most} 核"),
-            );
-        }
+    let Some(capabilities) = &snapshot.capabilities else { return Ok(()) };
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates
+    let allowed = ((f64::from(capabilities.cpu_threads) * settings.cpu_ratio) as u64).max(1);
+    let free = allowed.saturating_sub(cores_of(guests(snapshot, Some(vm_uuid))));
+    if u64::from(cpu_cores) > free {
+        return Err(fail!(HostInsufficient,
+            "cpu_cores: {cpu_cores} are asked for, {free} of {allowed} are free";
+            "CPU: 请求 {cpu_cores} 核，{allowed} 核中可用 {free} 核"));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What values must be beyond their type.
 
-use super::Config;
+use super::{Config, Statistics};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -122,7 +122,7 @@ fn numbers(config: &Config, report: &mut Report) {
     report.range("engine.storage_free_min_bytes", engine.storage_free_min_bytes, 0, 1 << 50);
     report.range("engine.libvirt_patience_seconds", engine.libvirt_patience_seconds, 0, 86_400);
     report.range("engine.stop_timeout_seconds", engine.stop_timeout_seconds, 0, 3600);
-    report.range("statistics.interval_seconds", config.statistics.interval_seconds, 1, 3600);
+    statistics(&config.statistics, report);
     report.range("auth.token_lifetime_seconds", auth.token_lifetime_seconds, 60, 365 * 86_400);
     report.range("auth.tokens_per_user_max", auth.tokens_per_user_max, 1, 10_000);
     report.range("auth.login_failures_max", auth.login_failures_max, 1, 1000);
@@ -134,6 +134,20 @@ fn numbers(config: &Config, report: &mut Report) {
     report.range("limits.idle_timeout_seconds", limits.idle_timeout_seconds, 1, 86_400);
     report.range("limits.requests_max", limits.requests_max, 1, 1_000_000);
     report.range("limits.connections_max", limits.connections_max, 1, 1_000_000);
+}
+
+fn statistics(statistics: &Statistics, report: &mut Report) {
+    report.range("statistics.kernel_interval_seconds", statistics.kernel_interval_seconds, 1, 60);
+    report.range("statistics.hypervisor_interval_seconds", statistics.hypervisor_interval_seconds, 1, 3600);
+    report.range("statistics.fine_seconds", statistics.fine_seconds, 120, 3600);
+    report.range("statistics.minute_hours", statistics.minute_hours, 1, 31 * 24);
+    report.range("statistics.coarse_days", statistics.coarse_days, 1, 366);
+    let (kernel, hypervisor) = (statistics.kernel_interval_seconds, statistics.hypervisor_interval_seconds);
+    let text = format!("must be at least statistics.kernel_interval_seconds ({kernel}), is {hypervisor}: asking libvirt costs more");
+    report.unless(hypervisor >= kernel, "statistics.hypervisor_interval_seconds", text);
+    let (hours, days) = (statistics.minute_hours, statistics.coarse_days);
+    let text = format!("must not be shorter than statistics.minute_hours ({hours}), is {days}");
+    report.unless(days.saturating_mul(24) >= hours, "statistics.coarse_days", text);
 }
 
 fn listeners(config: &Config, report: &mut Report) {

@@ -54,7 +54,7 @@ section! {
     Node {
         /// Name shown to clients; empty: the host's name.
         name: String = String::new(),
-        /// Database, lock, first password, storage pools.
+        /// Databases, lock, first password, storage pools.
         state_dir: PathBuf = "/var/lib/hvnode".into(),
         /// Sockets.
         runtime_dir: PathBuf = "/run/hvnode".into(),
@@ -226,8 +226,16 @@ section! {
 section! {
     /// Usage samples.
     Statistics {
-        /// How often usage is sampled.
-        interval_seconds: u64 = 10,
+        /// Pause between samples of the host's kernel: of the host, and of every VM's process.
+        kernel_interval_seconds: u64 = 10,
+        /// Pause between questions to libvirt about every VM.
+        hypervisor_interval_seconds: u64 = 30,
+        /// How long every point is kept, in memory.
+        fine_seconds: u64 = 300,
+        /// How long averages of a minute are kept.
+        minute_hours: u64 = 24,
+        /// How long averages of fifteen minutes are kept.
+        coarse_days: u64 = 31,
     }
 }
 

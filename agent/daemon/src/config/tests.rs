@@ -97,6 +97,9 @@ fn paths_addresses_and_levels_are_checked() {
         ("[libvirt]\nuri = \"\"\n", "libvirt.uri"),
         ("[node]\nname = \"a/b\"\n", "node.name"),
         ("[node]\ncpu_ratio = nan\n", "node.cpu_ratio"),
+        ("[statistics]\nfine_seconds = 119\n", "statistics.fine_seconds"),
+        ("[statistics]\nkernel_interval_seconds = 31\n", "statistics.hypervisor_interval_seconds"),
+        ("[statistics]\nminute_hours = 49\ncoarse_days = 2\n", "statistics.coarse_days"),
     ] {
         let found = problem(text);
         assert!(found.contains(&format!(": {key}: ")), "{text} gave {found}");
@@ -154,7 +157,8 @@ fn a_reload_knows_what_it_can_apply() {
     new.limits.body_max_bytes = 4096;
     new.node.name = "other".into();
     new.listen.native.tcp.clear();
+    new.statistics.fine_seconds = 600;
     let difference = old.difference(&new);
     assert_eq!(difference.live, ["auth.login_failures_max", "log.level"]);
-    assert_eq!(difference.needs_restart, ["limits.body_max_bytes", "listen.native.tcp", "node.name"]);
+    assert_eq!(difference.needs_restart, ["limits.body_max_bytes", "listen.native.tcp", "node.name", "statistics.fine_seconds"]);
 }

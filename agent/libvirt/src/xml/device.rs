@@ -12,6 +12,8 @@ const SPARE_PORTS: usize = 8;
 const BUILT_IN_PORTS: usize = 5;
 /// Longest serial number of a virtio disk.
 const SERIAL_LENGTH_MAX: usize = 20;
+/// Seconds between two reports of a guest about its memory.
+pub(crate) const MEMORY_REPORT_SECONDS: u32 = 10;
 
 #[derive(Serialize)]
 pub(super) struct Devices<'a> {
@@ -59,7 +61,7 @@ impl<'a> Devices<'a> {
             graphics: Graphics::new(spec, context.display),
             // Plain VGA needs no driver in firmware, boot loader or guest; aarch64 has no VGA.
             video: has_display.then_some(Video { model: VideoModel { kind: if machine == Machine::Q35 { "vga" } else { "virtio" } } }),
-            memballoon: Balloon { model: "virtio", stats: Stats { period: 10 } },
+            memballoon: Balloon { model: "virtio", stats: Stats { period: MEMORY_REPORT_SECONDS } },
             rng: Rng { model: "virtio", backend: RngBackend { model: "random", path: "/dev/urandom" } },
             panic: (machine == Machine::Q35).then_some(Model { model: "isa" }),
         }

@@ -10,6 +10,7 @@ mod storage;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use device::MEMORY_REPORT_SECONDS;
 pub(crate) use domain::{RenderContext, domain_xml};
 pub(crate) use edit::resized;
 pub use metadata::METADATA_NAMESPACE;

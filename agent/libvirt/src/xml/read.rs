@@ -26,6 +26,8 @@ pub(crate) struct ParsedDomain {
     pub(crate) metadata: FoundMetadata,
     /// The first screen that can be reached.
     pub(crate) display: Option<DisplayAddress>,
+    /// True if its guest could report its memory and is not asked to.
+    pub(crate) lacks_memory_reports: bool,
 }
 
 /// Reads a definition.
@@ -46,7 +48,13 @@ pub(crate) fn parse_domain(xml: &str) -> Result<ParsedDomain> {
         nics: devices.map(|d| children(d, "interface").filter_map(nic_of).collect()).unwrap_or_default(),
         metadata: metadata::find(root),
         display,
+        lacks_memory_reports: devices.and_then(|d| child(d, "memballoon")).is_some_and(lacks_period),
     })
+}
+
+fn lacks_period(balloon: Node<'_, '_>) -> bool {
+    let period = child_attribute(balloon, "stats", "period").and_then(|period| period.parse().ok()).unwrap_or(0u32);
+    period == 0 && balloon.attribute("model").is_some_and(|model| model.starts_with("virtio"))
 }
 
 fn cpu_cores(root: Node<'_, '_>) -> u32 {

@@ -238,3 +238,14 @@ proptest! {
         let _ = resized(&text, 1, 1);
     }
 }
+
+#[test]
+fn a_guest_that_could_report_its_memory_and_is_not_asked_to_is_told_from_the_others() {
+    let lacks = |balloon: &str| parse_domain(&format!("<domain><devices>{balloon}</devices></domain>")).unwrap().lacks_memory_reports;
+    for asked in ["", "<memballoon model='none'/>", "<memballoon model='virtio'><stats period='5'/></memballoon>"] {
+        assert!(!lacks(asked), "{asked}");
+    }
+    for not_asked in ["<memballoon model='virtio'/>", "<memballoon model='virtio-non-transitional'><stats period='0'/></memballoon>"] {
+        assert!(lacks(not_asked), "{not_asked}");
+    }
+}

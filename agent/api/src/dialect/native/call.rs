@@ -5,7 +5,7 @@ use crate::context::ApiContext;
 use futures_util::future::BoxFuture;
 use hvnode_core::AgentError;
 use hvnode_core::engine::Snapshot;
-use hvnode_core::model::Caller;
+use hvnode_core::model::{Caller, Readings};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -32,6 +32,11 @@ impl Call {
     /// The current picture of the node.
     pub(super) fn snapshot(&self) -> Arc<Snapshot> {
         self.context.engine.snapshot()
+    }
+
+    /// The latest samples of host and VMs.
+    pub(super) fn readings(&self) -> Arc<Readings> {
+        self.context.engine.readings()
     }
 }
 

@@ -80,7 +80,7 @@ fn hosts() -> Vec<Route> {
         Route::read("/v1/host/statistics", "Statistics of the host", host_statistics, statistics::of_host),
         Route::read("/v1/host/statistic", "The same as /v1/host/statistics", host_statistics, statistics::of_host),
         Route::list::<_, vm_view::VmView<'_>, _, _>("/v1/host/vm/list", "VMs of the host", host::list_vms).cached(),
-        of_vms("/v1/host/vm/statistic", "Cpu and memory statistics of the VMs of the host"),
+        of_vms("/v1/host/vm/statistic", "Cpu and memory of the VMs of the host: the newest point, or those of a range"),
         of_vms("/v1/host/vm/statistics", "The same as /v1/host/vm/statistic"),
         Route::not_on_one_node(Post, "/v1/host/create").about(&HOST),
         Route::not_on_one_node(Post, "/v1/host/delete").about(&HOST),
@@ -214,11 +214,16 @@ fn all_statistics() -> Vec<Route> {
     let of_host = Keyed("statistics", TypeSchema::of::<statistics::HostStatistics<'_>>());
     let busiest = super::route::Reply::List(TypeSchema::of::<statistics::VmLoad<'_>>());
     let whole = Keyed("summary", TypeSchema::of::<summary::Summary>());
+    let (list, of_one, of_this) = ("The busiest VMs, by their average over the range", "Statistics of one VM", "Statistics of the host");
     vec![
-        Route::read("/v1/statistics/vm/list", "The busiest VMs", busiest, statistics::list_vms),
-        Route::read("/v1/statistics/vm/inspect", "Statistics of one VM", of_vm, statistics::inspect_vm),
-        Route::read("/v1/statistics/host/inspect", "Statistics of the host", of_host, statistics::inspect_host),
+        Route::read("/v1/statistics/vm/list", list, busiest, statistics::list_vms),
+        Route::read("/v1/statistics/vm/inspect", of_one, of_vm, statistics::inspect_vm),
+        Route::read("/v1/statistics/host/inspect", of_this, of_host, statistics::inspect_host),
         Route::read("/v1/statistics/summary/inspect", "The node in numbers", whole, summary::inspect),
+        Route::read("/v1/statistic/vm/list", "The same as /v1/statistics/vm/list", busiest, statistics::list_vms),
+        Route::read("/v1/statistic/vm/inspect", "The same as /v1/statistics/vm/inspect", of_vm, statistics::inspect_vm),
+        Route::read("/v1/statistic/host/inspect", "The same as /v1/statistics/host/inspect", of_host, statistics::inspect_host),
+        Route::read("/v1/statistic/summary/inspect", "The same as /v1/statistics/summary/inspect", whole, summary::inspect),
     ]
 }
 

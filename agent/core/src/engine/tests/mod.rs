@@ -9,7 +9,7 @@ mod reasons;
 
 use super::*;
 use crate::ErrorCode;
-use crate::fake::{FakeHypervisor, FakeImageTransfer, FakeNode, FakeProbe, FakeStore, Faults, NodeOptions};
+use crate::fake::{FakeHistory, FakeHypervisor, FakeImageTransfer, FakeNode, FakeProbe, FakeStore, Faults, NodeOptions};
 use crate::model::{Caller, ImageFormat, JobStatus, Role, VmStatus};
 use crate::port::SystemClock;
 use crate::verb::*;
@@ -58,6 +58,7 @@ async fn open_booted(config: EngineConfig, node: FakeNode, store: Arc<FakeStore>
         store: store.clone(),
         images: FakeImageTransfer::new(node.clone(), faults.clone()),
         probe: Arc::new(probe),
+        history: FakeHistory::new(faults.clone()),
         clock,
     };
     let stored = store.load().await.unwrap();

@@ -20,6 +20,7 @@ async fn clock_bench(config: EngineConfig) -> (Bench, ManualClock) {
         store: store.clone(),
         images: FakeImageTransfer::new(node.clone(), faults.clone()),
         probe: Arc::new(FakeProbe::new(&NodeOptions::default(), clock.clone(), Faults::new())),
+        history: FakeHistory::new(faults.clone()),
         clock,
     };
     let engine = Engine::start(config, ports, StoredState::default()).await.unwrap();
@@ -100,8 +101,8 @@ async fn a_store_that_fails_refuses_changes_at_once_and_lets_them_through_when_i
 #[tokio::test]
 async fn a_clock_that_jumps_back_or_ahead_stops_nothing_and_leaves_events_in_order() {
     let quick = Duration::from_millis(5);
-    let (bench, clock) =
-        clock_bench(EngineConfig { relist_interval: quick, network_interval: quick, sample_interval: quick, ..config() }).await;
+    let statistics = StatisticsSettings { kernel_interval: quick, hypervisor_interval: quick, ..StatisticsSettings::default() };
+    let (bench, clock) = clock_bench(EngineConfig { relist_interval: quick, network_interval: quick, statistics, ..config() }).await;
     let vm = bench.vm("steady").await;
     let start = clock.now();
     let times = [
@@ -115,7 +116,7 @@ async fn a_clock_that_jumps_back_or_ahead_stops_nothing_and_leaves_events_in_ord
     for time in times {
         clock.set(time);
         // Everything that runs by itself goes on: it would not if it had panicked.
-        for method in ["list_domains", "list_networks", "sample_all"] {
+        for method in ["list_domains", "list_networks", "sample_vms"] {
             let seen = bench.faults.count(method);
             tokio::time::timeout(SOON, bench.faults.wait_for_calls(method, seen + 3))
                 .await
@@ -170,8 +171,9 @@ async fn a_crashed_vm_is_started_again_whatever_the_clock_says() {
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_jumps_ahead_does_not_empty_the_trash_and_time_that_passes_does() {
     // Nothing else that is regular, so that days pass quickly.
-    let (relist_interval, network_interval, sample_interval) = (24 * HOUR, 24 * HOUR, 24 * HOUR);
-    let (bench, clock) = clock_bench(EngineConfig { relist_interval, network_interval, sample_interval, ..config() }).await;
+    let (relist_interval, network_interval) = (24 * HOUR, 24 * HOUR);
+    let statistics = StatisticsSettings { kernel_interval: HOUR, hypervisor_interval: HOUR, ..StatisticsSettings::default() };
+    let (bench, clock) = clock_bench(EngineConfig { relist_interval, network_interval, statistics, ..config() }).await;
     let vm = bench.vm("kept").await;
     let trash = ChangeInput::DeleteVm(DeleteVmInput { vm_uuid: vm, is_forced: true, is_deleting_volumes: true, keep_days: Some(7) });
     bench.run(trash).await.unwrap();

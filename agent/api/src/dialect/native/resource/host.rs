@@ -9,7 +9,7 @@ use super::repository::pool;
 use super::vm::{row, statuses};
 use super::vm_view::VmView;
 use hvnode_core::engine::Snapshot;
-use hvnode_core::model::{ConnectionState, Timestamp, VmStatus};
+use hvnode_core::model::{ConnectionState, Readings, Timestamp, VmStatus};
 use hvnode_core::port::VOLUMES_POOL;
 use hvnode_core::{Result, fail};
 use serde::{Deserialize, Serialize};
@@ -68,10 +68,10 @@ pub(in super::super) struct HostView<'a> {
 }
 
 impl<'a> HostView<'a> {
-    pub(super) fn of(snapshot: &'a Snapshot) -> Self {
+    pub(super) fn of(snapshot: &'a Snapshot, readings: &Readings) -> Self {
         let (facts, settings) = (&snapshot.facts, &snapshot.settings);
         let capabilities = snapshot.capabilities.as_deref();
-        let usage = snapshot.host_usage.as_deref();
+        let usage = readings.host_point();
         let disks = pool(snapshot, VOLUMES_POOL);
         Self {
             host_uuid: snapshot.host_uuid(),
@@ -159,13 +159,13 @@ pub(in super::super) async fn list(call: Call, options: ListOptions, _: Nothing)
     let is_wanted = plan.admits(name, status_word(&snapshot));
     let row = Row { create_time: Timestamp::default(), name, uuid: snapshot.host_uuid(), item: () };
     let rows = is_wanted.then_some(row).into_iter().collect();
-    Data::of(&plan.page(rows, |()| HostView::of(&snapshot)))
+    Data::of(&plan.page(rows, |()| HostView::of(&snapshot, &call.readings())))
 }
 
 pub(in super::super) async fn inspect(call: Call, target: HostTarget) -> Result<Data> {
     let snapshot = call.snapshot();
     this_host(&snapshot, target.host_uuid.as_deref())?;
-    Data::of(&InspectedHost { host: HostView::of(&snapshot) })
+    Data::of(&InspectedHost { host: HostView::of(&snapshot, &call.readings()) })
 }
 
 #[derive(Debug, Serialize)]

@@ -7,7 +7,7 @@ use super::host::used_cpu_cores;
 use super::repository::pool;
 use hvnode_core::Result;
 use hvnode_core::engine::Snapshot;
-use hvnode_core::model::VmStatus;
+use hvnode_core::model::{Readings, VmStatus};
 use hvnode_core::port::VOLUMES_POOL;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -37,7 +37,7 @@ pub(in super::super) struct Summary {
 }
 
 impl Summary {
-    fn of(snapshot: &Snapshot) -> Self {
+    fn of(snapshot: &Snapshot, readings: &Readings) -> Self {
         let count = |statuses: &[VmStatus]| snapshot.vms.values().filter(|vm| statuses.contains(&vm.status)).count();
         let disks = pool(snapshot, VOLUMES_POOL);
         Self {
@@ -50,7 +50,7 @@ impl Summary {
             cpu_cores: snapshot.capabilities.as_ref().map(|capabilities| capabilities.cpu_threads),
             used_cpu_cores: used_cpu_cores(snapshot),
             memory_size: snapshot.facts.memory_bytes,
-            used_memory_size: snapshot.host_usage.as_ref().and_then(|point| point.memory_used_bytes),
+            used_memory_size: readings.host_point().and_then(|point| point.memory_used_bytes),
             storage_size: disks.map(|pool| pool.capacity_bytes),
             available_storage_size: disks.map(|pool| pool.available_bytes),
         }
@@ -58,7 +58,7 @@ impl Summary {
 }
 
 pub(in super::super) async fn inspect(call: Call, _: Nothing) -> Result<Data> {
-    Data::of(&InspectedSummary { summary: Summary::of(&call.snapshot()) })
+    Data::of(&InspectedSummary { summary: Summary::of(&call.snapshot(), &call.readings()) })
 }
 
 #[derive(Debug, Serialize)]

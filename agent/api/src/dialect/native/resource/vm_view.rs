@@ -270,7 +270,7 @@ pub(super) fn firmware_word(firmware: Firmware) -> &'static str {
     }
 }
 
-fn freshness_word(freshness: Freshness) -> &'static str {
+pub(super) fn freshness_word(freshness: Freshness) -> &'static str {
     match freshness {
         Freshness::Fresh => "fresh",
         Freshness::Stale => "stale",

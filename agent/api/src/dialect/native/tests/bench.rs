@@ -8,13 +8,14 @@ use axum::body::Body;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
 use hvnode_core::engine::{Engine, EngineConfig, EnginePorts};
-use hvnode_core::fake::{FakeHypervisor, FakeImageTransfer, FakeNode, FakeProbe, FakeStore, Faults, NodeOptions};
-use hvnode_core::model::Role;
+use hvnode_core::fake::{FakeHistory, FakeHypervisor, FakeImageTransfer, FakeNode, FakeProbe, FakeStore, Faults, NodeOptions};
+use hvnode_core::model::{Readings, Role};
 use hvnode_core::port::{Clock, Durability, Store, SystemClock, Write};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceExt;
+use uuid::Uuid;
 
 pub(super) const SOON: Duration = Duration::from_secs(10);
 pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
@@ -25,6 +26,7 @@ pub(super) struct Bench {
     pub(super) engine: Engine,
     pub(super) accounts: Arc<Accounts>,
     pub(super) images: Arc<FakeImageTransfer>,
+    pub(super) history: Arc<FakeHistory>,
     pub(super) faults: Faults,
     pub(super) router: Router,
 }
@@ -90,6 +92,7 @@ impl Bench {
         let node = FakeNode::new(NodeOptions::default(), clock.clone());
         let faults = Faults::new();
         let store = FakeStore::new(faults.clone());
+        let history = FakeHistory::new(faults.clone());
         if !past.is_empty() {
             store.commit(past, Durability::Durable).await.unwrap();
         }
@@ -99,6 +102,7 @@ impl Bench {
             store: store.clone(),
             images: images.clone(),
             probe: Arc::new(FakeProbe::new(&NodeOptions::default(), clock.clone(), Faults::new())),
+            history: history.clone(),
             clock: clock.clone(),
         };
         let stored = store.load().await.unwrap();
@@ -111,7 +115,17 @@ impl Bench {
             node: Arc::new(NodeIdentity { ip_address: "192.0.2.1".into(), process_id: 42, program: "hvnoded".into() }),
             body_bytes_max: BODY_BYTES_MAX,
         };
-        Self { node, engine, accounts, images, faults, router: router(context, NativeOptions::default()) }
+        Self { node, engine, accounts, images, history, faults, router: router(context, NativeOptions::default()) }
+    }
+
+    /// Waits until the host and a VM have a point of usage.
+    pub(super) async fn measured(&self, vm_uuid: Uuid) {
+        let deadline = tokio::time::Instant::now() + SOON;
+        let is_measured = |readings: &Readings| readings.vm_point(vm_uuid).is_some() && readings.host_point().is_some();
+        while !is_measured(&self.engine.readings()) {
+            assert!(tokio::time::Instant::now() < deadline, "host or VM is never sampled");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     pub(super) async fn send(&self, mut request: Request<Body>) -> Answer {

@@ -10,4 +10,5 @@ mod golden;
 mod life_cycle;
 mod reading;
 mod sessions;
+mod statistics;
 mod trash;

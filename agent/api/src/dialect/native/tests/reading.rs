@@ -1,4 +1,4 @@
-//! Reads: lists, filters, statistics, consoles, and routes that only say why not.
+//! Reads: lists, filters, consoles, and routes that only say why not.
 
 use super::super::route::{Method, Offer};
 use super::super::table::routes;
@@ -96,36 +96,6 @@ async fn vms_are_filtered_by_what_they_are_made_of() {
     assert_eq!(bench.get(&format!("/v1/host/vm/list?host_uuid={other}")).await.code(), 12000);
     assert_eq!(bench.get("/v1/host/vm/list").await.data()["total_count"], 1);
     assert!(vm["ip_address"].is_string() && vm["interfaces"][0]["netmask"].is_string(), "{vm}");
-}
-
-#[tokio::test]
-async fn statistics_are_the_latest_point_or_nothing() {
-    let bench = Bench::new().await;
-    let vm_uuid = bench.vm("web").await;
-    let uuid: Uuid = vm_uuid.parse().unwrap();
-    assert!(bench.engine.wait_until(super::bench::SOON, |snapshot| snapshot.vm_usage.contains_key(&uuid)).await);
-    for word in ["statistic", "statistics"] {
-        let answer = bench.get(&format!("/v1/vm/{word}?vm_uuid={vm_uuid}")).await;
-        assert_eq!(answer.data()["vm_uuid"], vm_uuid);
-        assert_eq!(answer.data()["cpu_statistics"].as_array().unwrap().len(), 1);
-        assert!(answer.data()["mem_statistics"][0]["memory_size"].is_u64());
-        let host = bench.get(&format!("/v1/host/{word}")).await;
-        assert_eq!(host.data()["mem_statistics"].as_array().unwrap().len(), 1);
-        let all = bench.get(&format!("/v1/host/vm/{word}")).await;
-        assert_eq!((&all.data()["total_count"], &all.data()["list"][0]["vm_name"]), (&json!(1), &json!("web")));
-    }
-    let past = bench.get(&format!("/v1/vm/statistics?vm_uuid={vm_uuid}&start_time=0&end_time=10")).await;
-    assert_eq!((&past.data()["cpu_statistics"], &past.data()["disk_statistics"]), (&json!([]), &json!([])));
-    let two = bench.get(&format!("/v1/vm/statistics?vm_uuid={vm_uuid},{vm_uuid}")).await;
-    assert_eq!(two.data()["total_count"], 2);
-    assert_eq!(bench.get("/v1/host/statistics?start_time=9&end_time=1").await.code(), 19000);
-    assert_eq!(bench.get("/v1/host/statistics?start_time=0").await.code(), 19000);
-    assert_eq!(bench.get("/v1/host/statistics?start_time=soon").await.code(), 10003);
-    assert_eq!(bench.get("/v1/statistics/vm/list?top_count=1&sort_by=memory").await.data()["total_count"], 1);
-    let inspected = bench.get(&format!("/v1/statistics/vm/inspect?vm_uuid={vm_uuid}")).await;
-    assert_eq!(inspected.data()["statistics"]["vm_name"], "web");
-    assert!(bench.get("/v1/statistics/host/inspect").await.data()["statistics"]["host_uuid"].is_string());
-    assert_eq!(bench.get("/v1/statistics/summary/inspect").await.data()["summary"]["vm_running_count"], 1);
 }
 
 #[tokio::test]

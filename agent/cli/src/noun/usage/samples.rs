@@ -1,85 +1,21 @@
-//! What VMs and the host use: the latest sample of each, or the samples of a span of time. Shared by `vm stats` and `host stats`.
+//! A row for each object, or for each sample.
 
-use crate::context::Context;
-use crate::error::Result;
+use super::Subject;
 use crate::output::{Content, Table, column};
-use crate::resolve::{self, VM};
-use crate::text;
-use crate::units::{format_clock, format_rate, format_size, now_seconds, parse_duration};
+use crate::units::{format_clock, format_rate, format_size};
 use crate::view::{self, dash, entries};
-use clap::Args;
 use serde_json::Value;
 
-/// Which span of time.
-#[derive(Debug, Args)]
-pub(crate) struct UsageArgs {
-    /// Show every sample since then, such as 10m or 2h, instead of only the latest
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    since: Option<u64>,
-    /// With --since: one average per so much time
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "since")]
-    period: Option<u64>,
-}
-
-impl UsageArgs {
-    fn query(&self) -> Vec<(&'static str, String)> {
-        let mut query = Vec::new();
-        if let Some(since) = self.since {
-            let start = now_seconds().saturating_sub(i64::try_from(since).unwrap_or(i64::MAX));
-            query.push(("start_time", start.max(0).to_string()));
-        }
-        query.extend(self.period.map(|period| ("period", period.to_string())));
-        query
-    }
-}
-
-/// `hvctl vm stats`.
-pub(crate) async fn of_vms(context: &mut Context, names: &[String], args: &UsageArgs) -> Result<()> {
-    let mut query = args.query();
-    let answer = if names.is_empty() {
-        query.push(("page_size", "0".into()));
-        context.client.get("/v1/host/vm/statistics", &query).await?
-    } else {
-        let targets = resolve::resolve_each(&mut context.client, &VM, names).await?;
-        let uuids: Vec<String> = targets.into_iter().map(|target| target.map(|target| target.uuid)).collect::<Result<_>>()?;
-        query.push(("vm_uuid", uuids.join(",")));
-        context.client.get("/v1/vm/statistics", &query).await?
-    };
-    if context.out.is_json {
-        return context.out.json(&answer.raw);
-    }
-    // several VMs come as a list, one VM as itself
-    let vms = match &answer.value["list"] {
-        Value::Array(list) => list.iter().map(|vm| (label(vm), vm.clone())).collect(),
-        _ => vec![(label(&answer.value), answer.value)],
-    };
-    let nothing = text!("no samples; only running VMs have them"; "没有数据, 仅运行中的虚拟机有统计数据");
-    context.out.table(&table(&vms, args.since.is_some()), &nothing)
-}
-
-/// `hvctl host stats`.
-pub(crate) async fn of_host(context: &mut Context, args: &UsageArgs) -> Result<()> {
-    let answer = context.client.get("/v1/host/statistics", &args.query()).await?;
-    if context.out.is_json {
-        return context.out.json(&answer.raw);
-    }
-    let list = [("host".to_owned(), answer.value)];
-    context.out.table(&table(&list, args.since.is_some()), &text!("no samples yet"; "暂无数据"))
-}
-
-fn label(vm: &Value) -> String {
-    match view::text(vm, "vm_name") {
-        name if name.is_empty() => view::text(vm, "vm_uuid"),
-        name => name,
-    }
-}
-
-/// One row per object, or one per sample. Disks and networks have columns only if anything is known about them.
-fn table(list: &[(String, Value)], is_series: bool) -> Table {
+/// One row per object, or one per sample. Disks, networks and freshness have columns only if anything is known about them.
+pub(super) fn table(list: &[Subject], is_series: bool) -> Table {
     let mut columns = vec![column("NAME"), column("TIME"), column("CPU").number(), column("MEMORY USED").number(), column("OF").number()];
     let has_traffic = list.iter().any(|(_, usage)| !usage["disk_statistics"].is_null() || !usage["network_statistics"].is_null());
+    let has_freshness = !is_series && list.iter().any(|(_, usage)| usage["freshness"].is_string());
     if has_traffic {
         columns.extend(["DISK READ", "DISK WRITE", "NET IN", "NET OUT"].map(|title| column(title).number()));
+    }
+    if has_freshness {
+        columns.push(column("FRESHNESS").spare(1));
     }
     let mut table = Table::new(&columns);
     for (name, usage) in list {
@@ -87,7 +23,10 @@ fn table(list: &[(String, Value)], is_series: bool) -> Table {
         let shown = if is_series { times.as_slice() } else { times.last().map_or(&[][..], std::slice::from_ref) };
         for time in shown {
             let mut cells = row(name, usage, *time);
-            cells.truncate(columns.len());
+            cells.truncate(if has_traffic { cells.len() } else { 5 });
+            if has_freshness {
+                cells.push(view::freshness(usage));
+            }
             table.row(cells);
         }
     }
