@@ -133,7 +133,9 @@ async fn processors(node: &Node, (busy, in_busy): (&str, &mut Shell<'_>), (quiet
 }
 
 async fn memory(node: &Node, scraper: &mut Scraper, vm: &str, shell: &mut Shell<'_>) {
-    let (_, before) = newest(node, vm).await.unwrap();
+    // The guest's first report may be on its way still.
+    let as_guest = || async { newest(node, vm).await.map(|(_, memory)| memory).filter(|memory| memory["memory_view"] == "guest") };
+    let (before, _) = wait_for("the guest's view of its memory", PATIENCE, as_guest).await;
     shell.run("dd if=/dev/zero of=/run/fill bs=1M count=64").await;
     let say = r"sed -n 's/^\(MemTotal\|MemFree\|MemAvailable\):/said-\1:/p' /proc/meminfo";
     let console = shell.run(say).await;

@@ -147,6 +147,9 @@ fn vcpu_threads(sample: &HypervisorSample) -> Option<Vec<VcpuThread>> {
     (threads.len() == usize::try_from(sample.cpu_cores).unwrap_or(usize::MAX)).then_some(threads)
 }
 
+/// Oldest report of a guest about its memory that counts as fresh, however often the VM is asked: guests report every 10 s.
+const REPORT_AGE_MAX: Duration = Duration::from_secs(35);
+
 /// A point of both tiers: processors and NICs as the kernel sees them where it does, disks and memory as the hypervisor tier last said
 /// while that is fresh, else memory as the host pays for it.
 pub(super) fn of_vm(known: &Known<'_>) -> UsagePoint {
@@ -200,7 +203,7 @@ fn vm_memory(known: &Known<'_>, fresh: Option<&HypervisorSample>, resident: Opti
     let total = actual.or(known.memory_bytes);
     let reported = fresh.filter(|sample| {
         let report = sample.memory.last_update;
-        report.is_none_or(|report| sample.at.time.since(report) <= known.stale_after)
+        report.is_none_or(|report| sample.at.time.since(report) <= known.stale_after.max(REPORT_AGE_MAX))
     });
     let guest = reported.and_then(|sample| {
         let memory = &sample.memory;
