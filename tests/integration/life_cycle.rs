@@ -75,6 +75,58 @@ async fn a_guest_boots_from_a_cloned_disk_lives_its_whole_life_and_leaves_nothin
     assert_eq!(node.host.run(&["ls", "/var/lib/hvnode/images"]).trim(), "");
 }
 
+/// Waits until the guest has come up for the n-th time, and gives what it said from then on.
+async fn boot(node: &Node, vm: &str, number: usize) -> String {
+    let path = format!("/v1/vm/console/log?vm_uuid={vm}&line_count=1000");
+    let ask = || async {
+        let answer = node.client.get(&path).await;
+        let said = answer.data()["output"].as_str().unwrap_or_default().to_owned();
+        let mut boots = said.split_inclusive("guest ready").filter(|boot| boot.ends_with("guest ready"));
+        boots.nth(number - 1).map(str::to_owned)
+    };
+    wait_for(&format!("boot {number} of {vm}"), PATIENCE, ask).await.0
+}
+
+#[tokio::test]
+async fn a_guest_is_resized_with_a_restart_and_goes_back_to_what_it_was() {
+    let (mut node, uuids) = Node::with_images().await;
+    let vm = node.create_light_vm(&uuids, "grows").await;
+    assert!(boot(&node, &vm, 1).await.contains("cpus 1,"));
+    let mut resize = json!({"vm_uuid": vm, "cpu_cores": 2, "memory_size": 256 << 20, "keep_previous": true, "wait_seconds": 200});
+    node.client.post("/v1/vm/resize", resize.clone()).await.refused(13002);
+    resize["restart"] = json!(true);
+    let ask = || async { Some(node.client.post("/v1/vm/resize", resize.clone()).await.ok()) };
+    let (_, took) = wait_for("the resize", PATIENCE, ask).await;
+    assert!(took < Duration::from_secs(50), "the guest did not react to the power button: {took:?}");
+    assert!(boot(&node, &vm, 2).await.contains("cpus 2,"));
+    let resized = node.vm(&vm).await;
+    assert_eq!((&resized["status"], &resized["memory_size"], &resized["drift"]), (&json!("running"), &json!(256 << 20), &json!([])));
+    assert_eq!((&resized["specification_uuid"], &resized["resized_from"]["specification_uuid"]), (&json!(null), &uuids["tiny"]));
+    assert!(node.host.virsh(&["dominfo", "grows"]).contains(&format!("{} KiB", 256 << 10)));
+    node.client.post("/v1/vm/resize", resize.clone()).await.refused(13002);
+
+    // The way back outlasts the daemon, and leads back to the specification.
+    node.end_daemon("TERM");
+    node.start_daemon().await;
+    node.client.post("/v1/vm/resize/revert", json!({"vm_uuid": vm, "wait_seconds": 200})).await.ok();
+    assert!(boot(&node, &vm, 3).await.contains("cpus 1,"));
+    let reverted = node.vm(&vm).await;
+    assert_eq!((&reverted["specification_uuid"], &reverted["resized_from"]), (&uuids["tiny"], &json!(null)));
+    assert_eq!((&reverted["memory_size"], &reverted["status"]), (&json!(192 << 20), &json!("running")));
+    node.act("resize/revert", &vm).await.refused(13002);
+
+    // Off, it only changes its definition.
+    node.client.post("/v1/vm/stop", json!({"vm_uuid": vm, "force": true})).await.ok();
+    node.client.post("/v1/vm/resize", resize).await.ok();
+    assert_eq!(node.vm(&vm).await["status"], "stopped");
+    node.act("resize/confirm", &vm).await.ok();
+    node.act("resize/revert", &vm).await.refused(13002);
+    node.act("start", &vm).await.ok();
+    assert!(boot(&node, &vm, 4).await.contains("cpus 2,"));
+    node.client.post("/v1/vm/delete", json!({"vm_uuid": vm, "force": true})).await.ok();
+    node.assert_nothing_is_left();
+}
+
 #[tokio::test]
 async fn statistics_of_host_and_vm_come_from_the_last_sample() {
     let (node, uuids) = Node::with_images().await;

@@ -115,6 +115,7 @@ fn spec(vm_uuid: Uuid, origin: VmOrigin) -> DomainSpec {
         cpu_cores: 1,
         memory_bytes: 64 << 20,
         specification: None,
+        resized_from: None,
         image: None,
         tenant_uuid: Uuid::nil(),
         user_name: "admin".into(),

@@ -14,6 +14,7 @@ use hvnode_core::port::{Clock, Durability, Store, Write};
 use hvnode_core::{Result, at, fail};
 use lockout::{AttemptKey, LockOut, Refusal};
 use parking_lot::{Mutex, RwLock};
+pub use password::Password;
 use password::{PasswordHasherPool, random_text, sha256_hex};
 use sessions::{EXPIRED_KEPT, Session, Sessions};
 use std::collections::BTreeMap;
@@ -29,6 +30,27 @@ const PASSWORD_BYTES: usize = 18;
 const TOKEN_LENGTH_MAX: usize = 256;
 /// Name of the account that a first start makes.
 pub const FIRST_ACCOUNT_NAME: &str = "admin";
+
+/// How the text of a token looks: some APIs promise their clients a uuid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenForm {
+    /// Random bytes as text.
+    Text,
+    /// A random uuid with dashes.
+    Uuid,
+    /// A random uuid without dashes.
+    Hex,
+}
+
+impl TokenForm {
+    fn token(self) -> String {
+        match self {
+            Self::Text => random_text(TOKEN_BYTES),
+            Self::Uuid => Uuid::new_v4().to_string(),
+            Self::Hex => Uuid::new_v4().simple().to_string(),
+        }
+    }
+}
 
 /// A token just issued. The only place its text exists outside the client.
 #[derive(Clone)]
@@ -54,6 +76,8 @@ impl std::fmt::Debug for IssuedToken {
 pub struct AccountsConfig {
     /// How long a token is valid.
     pub token_lifetime: Duration,
+    /// The same for dialects whose clients expect another time.
+    pub token_lifetime_of: BTreeMap<String, Duration>,
     /// Most tokens of one account; the oldest ends when one more is issued.
     pub tokens_per_user_max: usize,
     /// Failures after which a user is locked out for a client address.
@@ -66,6 +90,7 @@ impl Default for AccountsConfig {
     fn default() -> Self {
         Self {
             token_lifetime: Duration::from_secs(12 * 3600),
+            token_lifetime_of: BTreeMap::new(),
             tokens_per_user_max: 64,
             login_failures_max: 5,
             login_lock_time: Duration::from_secs(300),
@@ -173,7 +198,30 @@ impl Accounts {
     /// # Errors
     /// `UserNotExist`, `PasswordWrong`, `UserLocked` (too many failures), `TooManyRequests`, `StoreFailed`.
     pub async fn log_in(&self, dialect: &str, client_address: &str, user_name: &str, password: &str) -> Result<IssuedToken> {
-        let key = AttemptKey::new(user_name, client_address);
+        self.log_in_with(dialect, client_address, user_name, Password::Plain(password)).await
+    }
+
+    /// The same with a password as the dialect's clients send it.
+    ///
+    /// # Errors
+    /// As [`Accounts::log_in`].
+    pub async fn log_in_with(&self, dialect: &str, client: &str, user_name: &str, password: Password<'_>) -> Result<IssuedToken> {
+        self.log_in_for(dialect, client, user_name, password, TokenForm::Text).await
+    }
+
+    /// The same with a token of the form that the dialect's clients expect.
+    ///
+    /// # Errors
+    /// As [`Accounts::log_in`].
+    pub async fn log_in_for(
+        &self,
+        dialect: &str,
+        client: &str,
+        user_name: &str,
+        password: Password<'_>,
+        form: TokenForm,
+    ) -> Result<IssuedToken> {
+        let key = AttemptKey::new(user_name, client);
         let attempt = self.begin_attempt(key)?;
         let account = self.accounts.read().get(user_name).cloned();
         let is_right = self.hasher.verify(password, account.as_deref().map(|a| a.password_hash.as_str())).await.map_err(at!())?;
@@ -184,9 +232,18 @@ impl Accounts {
                 return Err(if known.is_some() { fail!(PasswordWrong) } else { fail!(UserNotExist) });
             }
         };
-        let issued = self.issue(dialect, account, None).await.map_err(at!())?;
+        let issued = self.issue(dialect, account, form, None).await.map_err(at!())?;
         attempt.succeeded();
         Ok(issued)
+    }
+
+    /// What is known of a valid token.
+    ///
+    /// # Errors
+    /// `TokenInvalid`, `TokenExpired`.
+    pub fn token(&self, dialect: &str, token: &str) -> Result<IssuedToken> {
+        let Session { account, record } = self.session(dialect, token)?;
+        Ok(IssuedToken { token: token.to_owned(), account, create_time: record.create_time, expire_time: record.expire_time })
     }
 
     /// Exchanges a valid token for a new one; the old one ends.
@@ -195,7 +252,7 @@ impl Accounts {
     /// `TokenInvalid`, `TokenExpired`, `StoreFailed`.
     pub async fn refresh(&self, dialect: &str, token: &str) -> Result<IssuedToken> {
         let session = self.session(dialect, token)?;
-        self.issue(dialect, session.account, Some(&session.record.token_hash)).await.map_err(at!())
+        self.issue(dialect, session.account, TokenForm::Text, Some(&session.record.token_hash)).await.map_err(at!())
     }
 
     /// Ends a token; fine if it is not known.
@@ -283,11 +340,12 @@ impl Accounts {
         Ok(session)
     }
 
-    async fn issue(&self, dialect: &str, account: Arc<Account>, replaced: Option<&str>) -> Result<IssuedToken> {
+    async fn issue(&self, dialect: &str, account: Arc<Account>, form: TokenForm, replaced: Option<&str>) -> Result<IssuedToken> {
         let config = self.config.load_full();
-        let token = random_text(TOKEN_BYTES);
+        let token = form.token();
         let create_time = self.clock.now();
-        let expire_time = create_time.plus(config.token_lifetime);
+        let lifetime = config.token_lifetime_of.get(dialect).copied().unwrap_or(config.token_lifetime);
+        let expire_time = create_time.plus(lifetime);
         let record = TokenRecord {
             token_hash: sha256_hex(&token),
             user_uuid: account.user_uuid,

@@ -1,6 +1,7 @@
 //! What every handler of every dialect is given: the engine, the accounts, and who is at the other end of the connection.
 
 use crate::accounts::Accounts;
+use crate::records::Records;
 use hvnode_core::AgentError;
 use hvnode_core::engine::Engine;
 use std::sync::Arc;
@@ -12,6 +13,8 @@ pub struct ApiContext {
     pub engine: Engine,
     /// Accounts, sessions, log-in limits.
     pub accounts: Arc<Accounts>,
+    /// What only single dialects know.
+    pub records: Arc<Records>,
     /// Who answers, for the `stack` field of the native dialect and the like.
     pub node: Arc<NodeIdentity>,
     /// Most bytes of a request body.

@@ -13,6 +13,8 @@ pub mod frame;
 pub mod health;
 pub mod listener;
 pub mod metrics;
+pub mod records;
+pub mod strict;
 
 #[cfg(test)]
 mod test_support;

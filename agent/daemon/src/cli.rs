@@ -40,6 +40,7 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Dialect {
     Native,
+    Chimestack,
 }
 
 /// Why the program ends without running: text was printed, this is the exit code.

@@ -7,12 +7,13 @@ use crate::metered_store::MeteredStore;
 use crate::sockets::{Inherited, Wanted};
 use arc_swap::ArcSwap;
 use hvnode_api::accounts::{Accounts, AccountsConfig};
-use hvnode_api::context::{ApiContext, NodeIdentity};
-use hvnode_api::dialect::native;
+use hvnode_api::context::{ApiContext, FrameErrors, NodeIdentity};
+use hvnode_api::dialect::{chimestack, native, openstack, zstack};
 use hvnode_api::frame::{Frame, FrameLimits, FrameParts};
 use hvnode_api::health::{Health, SnapshotSource};
 use hvnode_api::listener::{BoundSocket, PeerTrust};
 use hvnode_api::metrics::{self, Metrics, PlainErrors, ReadingsSource};
+use hvnode_api::records::Records;
 use hvnode_core::AgentError;
 use hvnode_core::engine::{Engine, EngineConfig, EnginePorts, PolicySettings, StatisticsSettings};
 use hvnode_core::fake::{FakeHypervisor, FakeImageTransfer, FakeNode, Faults, NodeOptions};
@@ -23,6 +24,7 @@ use hvnode_image::{ImageConfig, ImageFetcher};
 use hvnode_libvirt::{CallObserver, DiskCache, Display, LibvirtConfig, LibvirtHypervisor, PoolDirectories, VirtPreference};
 use hvnode_probe::ProcProbe;
 use hvnode_store::{SqliteHistory, SqliteStore};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +41,7 @@ pub(crate) struct Node {
     pub(crate) store: Arc<MeteredStore>,
     pub(crate) health: Arc<Health>,
     pub(crate) limits: Arc<ArcSwap<FrameLimits>>,
+    records: Arc<Records>,
     metrics: Arc<Metrics>,
     snapshot: SnapshotSource,
     readings: ReadingsSource,
@@ -60,6 +63,7 @@ pub(crate) async fn start_node(config: &Config, is_simulated: bool) -> Result<No
     let store = MeteredStore::new(sqlite, metrics.clone());
     let mut stored = store.load().await.map_err(|error| reason(&error))?;
     let (accounts, tokens) = (std::mem::take(&mut stored.accounts), std::mem::take(&mut stored.tokens));
+    let records = Records::start(store.clone(), std::mem::take(&mut stored.dialect_records), clock.clone());
     let (accounts_store, accounts_config, accounts_clock) = (store.clone(), accounts_config(config), clock.clone());
     let accounts = blocking(move || Accounts::start(accounts_store, accounts, tokens, accounts_config, accounts_clock)).await?;
     let accounts = accounts.map_err(|error| reason(&error))?;
@@ -83,66 +87,91 @@ pub(crate) async fn start_node(config: &Config, is_simulated: bool) -> Result<No
     let health = Health::new(snapshot.clone());
     store.report_to(&health);
     let limits = Arc::new(ArcSwap::from_pointee(frame_limits(config)));
-    Ok(Node { engine, accounts, store, health, limits, metrics, snapshot, readings })
+    Ok(Node { engine, accounts, store, health, limits, records, metrics, snapshot, readings })
 }
 
 impl Node {
     /// Opens every listener of the configuration, handed-over sockets first.
     pub(crate) async fn open_doors(&self, config: &Config, mut inherited: Inherited) -> Result<Vec<Door>, String> {
-        let native = config.listen.native.clone();
-        let metrics_addresses = config.metrics.listen.clone();
+        let (listen, metrics_addresses) = (config.listen.clone(), config.metrics.listen.clone());
         let opened = blocking(move || -> hvnode_core::Result<_> {
+            let native = &listen.native;
             let trust = PeerTrust::new(&native.unix_group);
             let unix = (!native.unix.as_os_str().is_empty()).then_some(native.unix.as_path());
-            let wanted = Wanted { name: NATIVE, tcp: &native.tcp, unix, group: trust.group() };
-            let native_sockets = inherited.open(&wanted)?;
-            let metrics_sockets = inherited.open(&Wanted { name: METRICS, tcp: &metrics_addresses, unix: None, group: None })?;
-            Ok((trust, native_sockets, metrics_sockets, inherited.left()))
+            let mut sockets = vec![(NATIVE, inherited.open(&Wanted { name: NATIVE, tcp: &native.tcp, unix, group: trust.group() })?)];
+            let others = [
+                (openstack::DIALECT, &listen.openstack.tcp),
+                (zstack::DIALECT, &listen.zstack.tcp),
+                (chimestack::DIALECT, &listen.chimestack.tcp),
+                (METRICS, &metrics_addresses),
+            ];
+            for (name, tcp) in others {
+                sockets.push((name, inherited.open(&Wanted { name, tcp, unix: None, group: None })?));
+            }
+            Ok((trust, sockets, inherited.left()))
         });
-        let (trust, native_sockets, metrics_sockets, left) = opened.await?.map_err(|error| reason(&error))?;
+        let (trust, sockets, left) = opened.await?.map_err(|error| reason(&error))?;
         for socket in left {
             tracing::warn!(socket, "the service manager handed over a socket that belongs to no listener; it is closed");
         }
-        let (trust, native_frame, metrics_frame) = (Arc::new(trust), self.native_frame(config), self.metrics_frame());
-        let doors = native_sockets.into_iter().map(|socket| (socket, native_frame.clone()));
-        let doors = doors.chain(metrics_sockets.into_iter().map(|socket| (socket, metrics_frame.clone())));
-        Ok(doors.map(|(socket, frame)| Door { socket, frame, trust: trust.clone() }).collect())
+        let trust = Arc::new(trust);
+        let mut doors = Vec::new();
+        for (name, sockets) in sockets.into_iter().filter(|(_, sockets)| !sockets.is_empty()) {
+            let frame = self.frame_of(name, config);
+            doors.extend(sockets.into_iter().map(|socket| Door { socket, frame: frame.clone(), trust: trust.clone() }));
+        }
+        Ok(doors)
     }
 
-    fn native_frame(&self, config: &Config) -> Arc<Frame> {
+    /// What answers on the listeners of one name.
+    fn frame_of(&self, name: &'static str, config: &Config) -> Arc<Frame> {
+        let context = self.context(config);
+        let identity = context.node.clone();
+        let (router, errors): (_, Arc<dyn FrameErrors>) = match name {
+            METRICS => (metrics::router(self.metrics.clone(), self.snapshot.clone(), self.readings.clone()), Arc::new(PlainErrors)),
+            openstack::DIALECT => {
+                let options = openstack::OpenStackOptions { public_url: config.listen.openstack.public_url.clone() };
+                (openstack::router(context, options), Arc::new(openstack::OpenStackErrors))
+            }
+            zstack::DIALECT => {
+                let options = zstack::ZStackOptions { trash_keep_days: config.vm.trash_keep_days.max(1) };
+                (zstack::router(context, options), Arc::new(zstack::ZStackErrors))
+            }
+            chimestack::DIALECT => {
+                // Checked with the configuration.
+                let vm_states = chimestack::VmStates::new(&config.listen.chimestack.vm_states).unwrap_or_default();
+                let options = chimestack::ChimeStackOptions { vm_states };
+                (chimestack::router(context, options), Arc::new(chimestack::ChimeStackErrors))
+            }
+            _ => {
+                let options = native::NativeOptions { has_message_en: config.listen.native.envelope_message_en };
+                (native::router(context, options), Arc::new(native::NativeErrors::new(identity, options)))
+            }
+        };
+        Frame::new(FrameParts {
+            dialect: name,
+            router,
+            errors,
+            limits: self.limits.clone(),
+            metrics: self.metrics.clone(),
+            health: self.health.clone(),
+            is_logged_at_info: name != METRICS,
+        })
+    }
+
+    fn context(&self, config: &Config) -> ApiContext {
         let identity = Arc::new(NodeIdentity {
             ip_address: (self.snapshot)().facts.ip_address.clone(),
             process_id: std::process::id(),
             program: "hvnoded".to_owned(),
         });
-        let context = ApiContext {
+        ApiContext {
             engine: self.engine.clone(),
             accounts: self.accounts.clone(),
-            node: identity.clone(),
+            records: self.records.clone(),
+            node: identity,
             body_bytes_max: config.limits.body_max_bytes,
-        };
-        let options = native::NativeOptions { has_message_en: config.listen.native.envelope_message_en };
-        Frame::new(FrameParts {
-            dialect: NATIVE,
-            router: native::router(context, options),
-            errors: Arc::new(native::NativeErrors::new(identity, options)),
-            limits: self.limits.clone(),
-            metrics: self.metrics.clone(),
-            health: self.health.clone(),
-            is_logged_at_info: true,
-        })
-    }
-
-    fn metrics_frame(&self) -> Arc<Frame> {
-        Frame::new(FrameParts {
-            dialect: METRICS,
-            router: metrics::router(self.metrics.clone(), self.snapshot.clone(), self.readings.clone()),
-            errors: Arc::new(PlainErrors),
-            limits: self.limits.clone(),
-            metrics: self.metrics.clone(),
-            health: self.health.clone(),
-            is_logged_at_info: false,
-        })
+        }
     }
 }
 
@@ -201,11 +230,22 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
     tokio::task::spawn_blocking(work).await.map_err(|error| format!("a part of the start broke off: {error}"))
 }
 
+fn token_lifetimes(config: &Config) -> BTreeMap<String, Duration> {
+    let listen = &config.listen;
+    let lifetimes = [
+        (openstack::DIALECT, listen.openstack.token_lifetime_seconds),
+        (zstack::DIALECT, listen.zstack.token_lifetime_seconds),
+        (chimestack::DIALECT, listen.chimestack.token_lifetime_seconds),
+    ];
+    lifetimes.map(|(dialect, seconds)| (dialect.to_owned(), Duration::from_secs(seconds))).into()
+}
+
 /// The part of the configuration that accounts need.
 pub(crate) fn accounts_config(config: &Config) -> AccountsConfig {
     let auth = &config.auth;
     AccountsConfig {
         token_lifetime: Duration::from_secs(auth.token_lifetime_seconds),
+        token_lifetime_of: token_lifetimes(config),
         tokens_per_user_max: auth.tokens_per_user_max,
         login_failures_max: auth.login_failures_max,
         login_lock_time: Duration::from_secs(auth.login_lock_seconds),
@@ -349,7 +389,8 @@ mod tests {
     #[test]
     fn the_defaults_of_the_configuration_are_those_of_the_parts() {
         let config = Config::default();
-        assert_eq!(accounts_config(&config), AccountsConfig::default());
+        let accounts = AccountsConfig { token_lifetime_of: token_lifetimes(&config), ..AccountsConfig::default() };
+        assert_eq!(accounts_config(&config), accounts);
         assert_eq!(frame_limits(&config), FrameLimits::default());
         assert_eq!(format!("{:?}", engine_config(&config)), format!("{:?}", EngineConfig::default()));
         let folders = vec!["/var/lib/hvnode/import".into()];

@@ -50,6 +50,7 @@ fn spec(kernel: String, initrd: String, disk: String, network: Option<String>) -
         cpu_cores: 1,
         memory_bytes: 256 << 20,
         specification: None,
+        resized_from: None,
         image: None,
         tenant_uuid: Uuid::nil(),
         user_name: "smoke".into(),

@@ -1,6 +1,6 @@
 //! From the port's writes to SQL statements with their values. Done by the caller, so that the writer thread only executes.
 
-use hvnode_core::model::{Event, EventKind, HostSettings, Job, Operation, TokenRecord};
+use hvnode_core::model::{DialectRecord, Event, EventKind, HostSettings, Job, Operation, TokenRecord};
 use hvnode_core::port::Write;
 use hvnode_core::{Result, fail};
 use rusqlite::types::Value;
@@ -48,6 +48,11 @@ pub(crate) fn statements(write: &Write) -> Result<Vec<Statement>> {
         }
         Write::PutToken(token) => put_token(token)?,
         Write::DeleteToken(hash) => Statement { sql: "DELETE FROM token WHERE token_hash = ?", values: vec![hash.clone().into()] },
+        Write::PutDialectRecord(record) => put_dialect_record(record)?,
+        Write::DeleteDialectRecord(key) => Statement {
+            sql: "DELETE FROM dialect_record WHERE dialect = ? AND kind = ? AND id = ?",
+            values: vec![key.dialect.clone().into(), key.kind.clone().into(), key.id.clone().into()],
+        },
         Write::PutHostSettings(settings) => put_host_settings(settings)?,
         Write::PutEvent(event) => return put_event(event),
         Write::AdvanceEvents(cursor) => {
@@ -141,6 +146,12 @@ fn put_event(event: &Event) -> Result<Vec<Statement>> {
         });
     }
     Ok(batch)
+}
+
+fn put_dialect_record(record: &DialectRecord) -> Result<Statement> {
+    let key = &record.key;
+    let values = vec![key.dialect.clone().into(), key.kind.clone().into(), key.id.clone().into(), document(record)?];
+    Ok(Statement { sql: "INSERT OR REPLACE INTO dialect_record VALUES (?, ?, ?, ?)", values })
 }
 
 fn put_host_settings(settings: &HostSettings) -> Result<Statement> {

@@ -21,6 +21,11 @@ pub(crate) fn load(connection: &Connection) -> Result<StoredState> {
         open_jobs: all(&transaction, "job", open)?,
         accounts: all(&transaction, "account", "SELECT user_uuid, document FROM account ORDER BY 1")?,
         tokens: all(&transaction, "token", "SELECT token_hash, document FROM token ORDER BY 1")?,
+        dialect_records: all(
+            &transaction,
+            "dialect_record",
+            "SELECT dialect || '/' || kind || '/' || id, document FROM dialect_record ORDER BY dialect, kind, id",
+        )?,
         host_settings: one(
             &transaction,
             "host_settings",

@@ -21,8 +21,11 @@ pub(crate) struct Layout {
 }
 
 /// The node's state, `hvnd`.
-pub(crate) const STATE: Layout =
-    Layout { application_id: 0x6876_6e64, migrations: &[include_str!("schema_1.sql"), include_str!("schema_2.sql")], can_shrink: false };
+pub(crate) const STATE: Layout = Layout {
+    application_id: 0x6876_6e64,
+    migrations: &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")],
+    can_shrink: false,
+};
 
 /// What a file is.
 #[derive(Debug)]

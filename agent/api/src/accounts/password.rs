@@ -40,8 +40,8 @@ impl PasswordHasherPool {
     }
 
     /// Is `password` the one that `stored` was made from? Without a stored hash it takes as long and says no.
-    pub(super) async fn verify(&self, password: &str, stored: Option<&str>) -> Result<bool> {
-        let (stored, password) = (stored.map(str::to_owned), password.to_owned());
+    pub(super) async fn verify(&self, password: Password<'_>, stored: Option<&str>) -> Result<bool> {
+        let (stored, password) = (stored.map(str::to_owned), password.digest());
         let (params, decoy) = (self.params.clone(), self.decoy.clone());
         self.run(move || match stored {
             Some(stored) => verify_now(&stored, &password),
@@ -70,6 +70,30 @@ impl PasswordHasherPool {
     }
 }
 
+/// A password as a client sends it.
+#[derive(Clone, Copy)]
+pub enum Password<'a> {
+    /// As it was typed.
+    Plain(&'a str),
+    /// Its SHA-512 in hexadecimal, either case.
+    Sha512Hex(&'a str),
+}
+
+impl std::fmt::Debug for Password<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password")
+    }
+}
+
+impl Password<'_> {
+    fn digest(self) -> String {
+        match self {
+            Self::Plain(text) => sha512_hex(text),
+            Self::Sha512Hex(hex) => hex.to_ascii_lowercase(),
+        }
+    }
+}
+
 /// A random text of `bytes` random bytes in URL-safe base64.
 pub(super) fn random_text(bytes: usize) -> String {
     let mut buffer = vec![0_u8; bytes];
@@ -91,10 +115,11 @@ fn hash_now(params: &Params, password: &str) -> Result<String> {
     Ok(hash.to_string())
 }
 
-fn verify_now(stored: &str, password: &str) -> Result<bool> {
+/// `digest`: the hexadecimal SHA-512 of the password.
+fn verify_now(stored: &str, digest: &str) -> Result<bool> {
     let unreadable = |error| fail!(Internal, "a stored password hash cannot be read"; "已存储的密码散列无法读取").caused_by(error);
     let hash = PasswordHash::new(stored).map_err(unreadable)?;
-    match Argon2::default().verify_password(sha512_hex(password).as_bytes(), &hash) {
+    match Argon2::default().verify_password(digest.as_bytes(), &hash) {
         Ok(()) => Ok(true),
         Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
         Err(error) => Err(fail!(Internal, "a password could not be checked"; "无法校验密码").caused_by(error)),
@@ -131,16 +156,18 @@ mod tests {
         let pool = PasswordHasherPool::new(quick());
         let hash = pool.hash("right").await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$"));
-        assert!(pool.verify("right", Some(&hash)).await.unwrap());
-        assert!(!pool.verify("wrong", Some(&hash)).await.unwrap());
-        assert!(!pool.verify("right", None).await.unwrap());
+        let digest = sha512_hex("right").to_uppercase();
+        assert!(pool.verify(Password::Sha512Hex(&digest), Some(&hash)).await.unwrap());
+        assert!(pool.verify(Password::Plain("right"), Some(&hash)).await.unwrap());
+        assert!(!pool.verify(Password::Plain("wrong"), Some(&hash)).await.unwrap());
+        assert!(!pool.verify(Password::Plain("right"), None).await.unwrap());
         assert_ne!(hash, pool.hash("right").await.unwrap(), "salted");
     }
 
     #[tokio::test]
     async fn an_unreadable_hash_is_an_error_and_not_a_refusal() {
         let pool = PasswordHasherPool::new(quick());
-        assert!(pool.verify("x", Some("not a hash")).await.is_err());
+        assert!(pool.verify(Password::Plain("x"), Some("not a hash")).await.is_err());
     }
 
     #[test]

@@ -95,6 +95,23 @@ fn the_trash_and_adoption_have_their_commands() {
 }
 
 #[test]
+fn a_resize_may_restart_keep_the_way_back_and_then_be_confirmed_or_reverted() {
+    for (line, path, said, field) in [
+        (&["vm", "resize", "web", "--cpus", "2", "--restart"][..], "/v1/vm/resize", "web: resized\n", ("restart", json!(true))),
+        (&["vm", "resize", "web", "--memory", "1G", "--keep-previous"], "/v1/vm/resize", "web: resized\n", ("keep_previous", json!(true))),
+        (&["vm", "resize", "web", "--cpus", "2"], "/v1/vm/resize", "web: resized\n", ("keep_previous", Value::Null)),
+        (&["vm", "resize-confirm", "web"], "/v1/vm/resize/confirm", "web: resize confirmed\n", ("vm_name", json!("web"))),
+        (&["vm", "resize-revert", "web"], "/v1/vm/resize/revert", "web: resize reverted\n", ("vm_name", json!("web"))),
+    ] {
+        let node = willing_node();
+        let done = run(&node, line);
+        assert_eq!((done.code, done.stdout.as_str()), (0, said), "{line:?} {}", done.stderr);
+        let change = node.requests().into_iter().find(|request| request.path == path).unwrap();
+        assert_eq!((&change.body["vm_uuid"], &change.body[field.0]), (&json!(VM), &field.1), "{line:?}");
+    }
+}
+
+#[test]
 fn a_dry_run_tells_the_verdict_with_every_reason_and_the_definition_on_request() {
     let possible = json!({"dry_run": true, "is_possible": true, "problems": [], "domain_xml": "<domain/>"});
     let problem = |code: u32, message: &str| json!({"status_code": code, "message": message, "message_cn": "中文"});

@@ -213,6 +213,8 @@ fn target_of(change: &ChangeInput) -> Option<ResourceKey> {
         | ChangeInput::ResetVm(i)
         | ChangeInput::PauseVm(i)
         | ChangeInput::ResumeVm(i)
+        | ChangeInput::ConfirmResize(i)
+        | ChangeInput::RevertResize(i)
         | ChangeInput::RecoverVm(i)
         | ChangeInput::ExpungeVm(i)
         | ChangeInput::ReleaseVm(i) => (R::Vm, i.vm_uuid),

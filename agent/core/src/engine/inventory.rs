@@ -58,6 +58,8 @@ pub(crate) fn apply(snapshot: &mut Snapshot, write: &Write) {
         | Write::DeleteAccount(_)
         | Write::PutToken(_)
         | Write::DeleteToken(_)
+        | Write::PutDialectRecord(_)
+        | Write::DeleteDialectRecord(_)
         | Write::PutEvent(_)
         | Write::AdvanceEvents(_)
         | Write::Prune { .. } => {}
@@ -157,6 +159,10 @@ fn wanted_power(verb: VerbKind, record: Option<&VmRecord>) -> Option<PowerState>
             DesiredPower::On => PowerState::Running,
             DesiredPower::Off => PowerState::Off,
         }),
+        // What is off was off before.
+        VerbKind::ResizeVm | VerbKind::RevertResize => {
+            record.filter(|record| record.desired_power == DesiredPower::On).map(|_| PowerState::Running)
+        }
         _ => None,
     }
 }

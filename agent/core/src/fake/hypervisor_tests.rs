@@ -24,6 +24,7 @@ fn spec(number: u128) -> DomainSpec {
         cpu_cores: 2,
         memory_bytes: 1 << 30,
         specification: None,
+        resized_from: None,
         image: None,
         tenant_uuid: Uuid::nil(),
         user_name: String::new(),

@@ -3,7 +3,8 @@
 use super::faults::Faults;
 use crate::Result;
 use crate::model::{
-    Account, Event, EventKind, HostSettings, Image, Job, Operation, Specification, Timestamp, TokenRecord, VmRecord, Volume,
+    Account, DialectKey, DialectRecord, Event, EventKind, HostSettings, Image, Job, Operation, Specification, Timestamp, TokenRecord,
+    VmRecord, Volume,
 };
 use crate::port::{Durability, JobFilter, Listing, OperationFilter, Page, SortOrder, Store, StoredState, Write};
 use async_trait::async_trait;
@@ -40,6 +41,7 @@ struct Tables {
     operations: OrdMap<Uuid, Arc<Operation>>,
     accounts: OrdMap<Uuid, Arc<Account>>,
     tokens: OrdMap<String, TokenRecord>,
+    dialect_records: OrdMap<DialectKey, Arc<DialectRecord>>,
     host_settings: Option<HostSettings>,
     events: OrdMap<u64, Arc<Event>>,
     /// Outlives the events, so that no cursor is given twice.
@@ -102,6 +104,8 @@ impl Tables {
             }
             Write::PutToken(token) => drop(self.tokens.insert(token.token_hash.clone(), token)),
             Write::DeleteToken(hash) => drop(self.tokens.remove(&hash)),
+            Write::PutDialectRecord(record) => drop(self.dialect_records.insert(record.key.clone(), record)),
+            Write::DeleteDialectRecord(key) => drop(self.dialect_records.remove(&key)),
             Write::PutHostSettings(settings) => self.host_settings = Some(settings),
             Write::PutEvent(event) => self.append(&event),
             Write::AdvanceEvents(cursor) => self.last_cursor = self.last_cursor.max(cursor),
@@ -161,6 +165,7 @@ impl Store for FakeStore {
                 specifications: tables.specifications.values().map(|shape| Specification::clone(shape)).collect(),
                 open_jobs,
                 accounts: tables.accounts.values().map(|account| Account::clone(account)).collect(),
+                dialect_records: tables.dialect_records.values().map(|record| DialectRecord::clone(record)).collect(),
                 tokens: tables.tokens.values().cloned().collect(),
                 host_settings: tables.host_settings.clone(),
                 last_vm_events: tables.last_vm_events.values().map(|event| Event::clone(event)).collect(),

@@ -26,8 +26,12 @@ pub enum VerbKind {
     ResumeVm,
     /// Change name, description, flags, metadata.
     UpdateVm,
-    /// Change cpu and memory of a stopped VM.
+    /// Change cpu and memory.
     ResizeVm,
+    /// Give up the way back from a resize.
+    ConfirmResize,
+    /// Go back to the cpu and memory from before a resize.
+    RevertResize,
     /// Remove it, or put it into the trash.
     DeleteVm,
     /// Take it out of the trash.
@@ -56,7 +60,7 @@ pub enum VerbKind {
 
 impl VerbKind {
     /// Every verb.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::CreateVm,
         Self::StartVm,
         Self::StopVm,
@@ -66,6 +70,8 @@ impl VerbKind {
         Self::ResumeVm,
         Self::UpdateVm,
         Self::ResizeVm,
+        Self::ConfirmResize,
+        Self::RevertResize,
         Self::DeleteVm,
         Self::RecoverVm,
         Self::ExpungeVm,
@@ -92,6 +98,8 @@ impl VerbKind {
             Self::ResumeVm => "resume_vm",
             Self::UpdateVm => "update_vm",
             Self::ResizeVm => "resize_vm",
+            Self::ConfirmResize => "confirm_resize",
+            Self::RevertResize => "revert_resize",
             Self::DeleteVm => "delete_vm",
             Self::RecoverVm => "recover_vm",
             Self::ExpungeVm => "expunge_vm",
@@ -119,6 +127,8 @@ impl VerbKind {
             | Self::ResumeVm
             | Self::UpdateVm
             | Self::ResizeVm
+            | Self::ConfirmResize
+            | Self::RevertResize
             | Self::DeleteVm
             | Self::RecoverVm
             | Self::ExpungeVm

@@ -3,6 +3,7 @@
 //! Sizes are bytes, times are UTC nanoseconds ([`Timestamp`]), identifiers are UUIDs. Dialects convert at their edge.
 
 mod account;
+mod dialect_record;
 mod event;
 mod host;
 mod image;
@@ -18,6 +19,7 @@ mod vm_state;
 mod volume;
 
 pub use account::*;
+pub use dialect_record::*;
 pub use event::*;
 pub use host::*;
 pub use image::*;

@@ -77,6 +77,19 @@ pub enum DesiredPower {
     Off,
 }
 
+/// The shape of a VM before a resize that may still be reverted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerShape {
+    /// Virtual processors.
+    pub cpu_cores: u32,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// Specification it had then.
+    pub specification: Option<Named>,
+    /// Whether it ran then.
+    pub was_running: bool,
+}
+
 /// A VM as asked for and stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VmRecord {
@@ -94,6 +107,9 @@ pub struct VmRecord {
     pub memory_bytes: u64,
     /// Shape it was made from.
     pub specification: Option<Named>,
+    /// The shape from before the last resize, until that is confirmed or reverted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resized_from: Option<FormerShape>,
     /// Image it was made from.
     pub image: Option<Named>,
     /// Tenant.
@@ -403,6 +419,12 @@ impl Vm {
             Some(_) => None,
         }
     }
+
+    /// The shape that it can go back to: it was resized and awaits that somebody confirms or reverts that.
+    pub fn resized_from(&self) -> Option<&FormerShape> {
+        self.record.as_ref()?.resized_from.as_ref()
+    }
+
     /// Identity. Every VM has a record or an observation.
     pub fn uuid(&self) -> Uuid {
         match (&self.record, &self.observed) {

@@ -4,7 +4,7 @@
 //!                    create                start
 //!   (nothing) ──▶ creating ──▶ stopped ◀──────────▶ starting ──▶ running ◀─▶ paused
 //!                                 ▲  ▲    stop / guest poweroff      │ │  pausing, resuming
-//!                      resizing ◀─┘  └────────── stopping ◀──────────┘ └─▶ rebooting
+//!                      resizing ◀─┘  └────────── stopping ◀──────────┘ └─▶ rebooting, resizing with a restart
 //!   crashed: QEMU died           error: record and libvirt contradict each other
 //!   stopped after a start of the host: ended by it (`host_restart`) or off before, as asked (`requested`)
 //!   unknown: libvirt not reached yet            deleting ──▶ (nothing)
@@ -244,7 +244,7 @@ pub fn status_of(job: Option<VerbKind>, power: Option<PowerState>, phase: Option
         Some(VerbKind::RebootVm | VerbKind::ResetVm) => VmStatus::Rebooting,
         Some(VerbKind::PauseVm) => VmStatus::Pausing,
         Some(VerbKind::ResumeVm) => VmStatus::Resuming,
-        Some(VerbKind::ResizeVm) => VmStatus::Resizing,
+        Some(VerbKind::ResizeVm | VerbKind::RevertResize) => VmStatus::Resizing,
         Some(VerbKind::DeleteVm | VerbKind::ExpungeVm) => VmStatus::Deleting,
         _ if is_contradictory => VmStatus::Error,
         _ => settled,
@@ -274,8 +274,11 @@ pub fn verdict(verb: VerbKind, status: VmStatus) -> Verdict {
         (VerbKind::PauseVm, S::Running) => Allowed,
         (VerbKind::ResumeVm, S::Paused) => Allowed,
         (VerbKind::ResumeVm, S::Running) | (VerbKind::PauseVm, S::Paused) => AlreadySo,
-        (VerbKind::ResizeVm, S::Stopped | S::Crashed) => Allowed,
-        (VerbKind::UpdateVm, S::Stopped | S::Running | S::Paused | S::Crashed | S::Suspended | S::Stopping) => Allowed,
+        // Running: only with a restart. Whether there is a resize to confirm or revert stands in the record, not in the state.
+        (VerbKind::ResizeVm | VerbKind::RevertResize, S::Stopped | S::Crashed | S::Running) => Allowed,
+        (VerbKind::UpdateVm | VerbKind::ConfirmResize, S::Stopped | S::Running | S::Paused | S::Crashed | S::Suspended | S::Stopping) => {
+            Allowed
+        }
         (VerbKind::RecoverVm | VerbKind::ExpungeVm, S::Deleted) => Allowed,
         // Somebody may have started a VM that is in the trash; the verb itself looks whether it is there.
         (VerbKind::ExpungeVm, S::Running | S::Paused | S::Stopping | S::Error) => Allowed,

@@ -2,8 +2,8 @@
 
 use crate::Result;
 use crate::model::{
-    Account, Event, HostSettings, Image, Job, JobStatus, Operation, ResourceType, Specification, Timestamp, TokenRecord, VerbKind,
-    VmRecord, Volume,
+    Account, DialectKey, DialectRecord, Event, HostSettings, Image, Job, JobStatus, Operation, ResourceType, Specification, Timestamp,
+    TokenRecord, VerbKind, VmRecord, Volume,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -40,6 +40,10 @@ pub enum Write {
     PutToken(TokenRecord),
     /// Remove by hash, fine if absent.
     DeleteToken(String),
+    /// Insert or replace.
+    PutDialectRecord(Arc<DialectRecord>),
+    /// Remove, fine if absent.
+    DeleteDialectRecord(DialectKey),
     /// Replace.
     PutHostSettings(HostSettings),
     /// Appends to the event stream. The store numbers events 1, 2, 3, … in the order of commits and of the writes in one; what the event
@@ -89,6 +93,8 @@ pub struct StoredState {
     pub accounts: Vec<Account>,
     /// Tokens that have not been removed.
     pub tokens: Vec<TokenRecord>,
+    /// What only single dialects know.
+    pub dialect_records: Vec<DialectRecord>,
     /// Settings, if any were ever stored.
     pub host_settings: Option<HostSettings>,
     /// The newest `VmStatus` event of each VM, unless it said that the VM is gone (`new` is empty): what readers of the stream were told

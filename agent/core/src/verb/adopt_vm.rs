@@ -78,6 +78,7 @@ fn record_of(observed: &ObservedVm, vm_name: String, view: &PlanView<'_>) -> VmR
         cpu_cores: observed.cpu_cores,
         memory_bytes: observed.memory_bytes,
         specification: None,
+        resized_from: None,
         image: None,
         tenant_uuid: DEFAULT_TENANT_UUID,
         user_name: view.caller.user_name.clone(),

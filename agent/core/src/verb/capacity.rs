@@ -1,7 +1,7 @@
 //! Is there room on this node? One answer for real requests and for dry runs.
 
 use super::PlanView;
-use crate::model::{PowerState, Snapshot, VerbKind, Vm};
+use crate::model::{DesiredPower, PowerState, Snapshot, VerbKind, Vm};
 use crate::port::VOLUMES_POOL;
 use crate::{Result, fail};
 use uuid::Uuid;
@@ -13,21 +13,36 @@ pub const QEMU_OVERHEAD_BYTES: u64 = 64 << 20;
 fn guests(snapshot: &Snapshot, except: Option<Uuid>) -> impl Iterator<Item = &Vm> {
     let takes_room = |vm: &&Vm| {
         let is_on = vm.observed.as_ref().is_some_and(|o| !matches!(o.power, PowerState::Off | PowerState::Crashed | PowerState::Saved));
-        is_on || vm.job.as_ref().is_some_and(|job| matches!(job.verb, VerbKind::CreateVm | VerbKind::StartVm))
+        is_on || vm.job.as_ref().is_some_and(|job| is_about_to_run(vm, job.verb))
     };
     snapshot.vms.iter().filter(move |(uuid, _)| Some(**uuid) != except).map(|(_, vm)| vm.as_ref()).filter(takes_room)
+}
+
+fn is_about_to_run(vm: &Vm, verb: VerbKind) -> bool {
+    match verb {
+        VerbKind::CreateVm | VerbKind::StartVm => true,
+        // Off for a moment, and running again where it should run.
+        VerbKind::ResizeVm | VerbKind::RevertResize => vm.record.as_ref().is_some_and(|r| r.desired_power == DesiredPower::On),
+        _ => false,
+    }
+}
+
+/// What a guest takes: as it is, or while it changes, the more of what it has and of what it was promised.
+fn taken<T: Ord + Default>(vm: &Vm, observed: Option<T>, promised: Option<T>) -> T {
+    let taken = if vm.job.is_some() { observed.max(promised) } else { observed.or(promised) };
+    taken.unwrap_or_default()
 }
 
 fn memory_of<'a>(guests: impl Iterator<Item = &'a Vm>) -> u64 {
     let memory_bytes = |vm: &Vm| {
         let observed = vm.observed.as_ref().map(|o| o.memory_bytes);
-        observed.or(vm.record.as_ref().map(|r| r.memory_bytes)).unwrap_or(0).saturating_add(QEMU_OVERHEAD_BYTES)
+        taken(vm, observed, vm.record.as_ref().map(|r| r.memory_bytes)).saturating_add(QEMU_OVERHEAD_BYTES)
     };
     guests.map(memory_bytes).fold(0, u64::saturating_add)
 }
 
 fn cores_of<'a>(guests: impl Iterator<Item = &'a Vm>) -> u64 {
-    let cores = |vm: &Vm| vm.observed.as_ref().map(|o| o.cpu_cores).or(vm.record.as_ref().map(|r| r.cpu_cores)).unwrap_or(0);
+    let cores = |vm: &Vm| taken(vm, vm.observed.as_ref().map(|o| o.cpu_cores), vm.record.as_ref().map(|r| r.cpu_cores));
     guests.map(|vm| u64::from(cores(vm))).sum()
 }
 

@@ -104,7 +104,7 @@ pub(super) fn vm<'a>(view: &PlanView<'a>, vm_uuid: Uuid, verb: VerbKind) -> Resu
             fail!(VmQuarantined, "its definition contradicts its record; an operator must release it"; "其定义与记录矛盾，须由管理员解除隔离"),
         );
     }
-    if record.locked && matches!(verb, VerbKind::StopVm | VerbKind::DeleteVm | VerbKind::ResizeVm) {
+    if record.locked && matches!(verb, VerbKind::StopVm | VerbKind::DeleteVm | VerbKind::ResizeVm | VerbKind::RevertResize) {
         return Err(fail!(VmLocked));
     }
     hypervisor_is_up(view)?;

@@ -80,6 +80,7 @@ pub(super) fn assess(input: &CreateVmInput, view: &PlanView<'_>, findings: &mut 
         cpu_cores,
         memory_bytes,
         specification,
+        resized_from: None,
         image: root.image.clone(),
         tenant_uuid: DEFAULT_TENANT_UUID,
         user_name: view.caller.user_name.clone(),

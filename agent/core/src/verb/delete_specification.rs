@@ -1,8 +1,8 @@
-//! Remove a cpu and memory shape that no VM was made from.
+//! Remove a cpu and memory shape that no VM was made from or can go back to.
 
 use super::{Change, DeleteSpecificationInput, Outputs, PlanView, Planned, Step, StepContext, Verb, check};
 use crate::error::ErrorRecord;
-use crate::model::{ResourceKey, ResourceType, Snapshot, Specification, Timestamp, VerbKind};
+use crate::model::{ResourceKey, ResourceType, Snapshot, Specification, Timestamp, VerbKind, Vm};
 use crate::port::Write;
 use crate::{Result, fail};
 use async_trait::async_trait;
@@ -20,8 +20,11 @@ pub struct DeleteSpecification {
 pub(super) fn plan(input: &DeleteSpecificationInput, view: PlanView<'_>) -> Result<Planned> {
     let specification_uuid = input.specification_uuid;
     let specification = check::specification(&view, specification_uuid)?;
-    let is_user =
-        |vm: &crate::model::Vm| vm.record.as_ref().and_then(|r| r.specification.as_ref()).is_some_and(|s| s.uuid == specification_uuid);
+    let is_user = |vm: &Vm| {
+        let now = vm.record.as_ref().and_then(|record| record.specification.as_ref());
+        let before = vm.resized_from().and_then(|former| former.specification.as_ref());
+        now.into_iter().chain(before).any(|named| named.uuid == specification_uuid)
+    };
     if view.snapshot.vms.values().any(|vm| is_user(vm)) || will_be_used(&view, specification_uuid) {
         return Err(fail!(SpecificationInUse));
     }

@@ -168,8 +168,8 @@ pub struct UpdateVmInput {
     pub metadata: Option<BTreeMap<String, String>>,
 }
 
-/// Change cpu and memory of a stopped VM.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Change cpu and memory of a VM.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ResizeVmInput {
     /// Which VM.
     pub vm_uuid: Uuid,
@@ -179,6 +179,10 @@ pub struct ResizeVmInput {
     pub cpu_cores: Option<u32>,
     /// New bytes of memory.
     pub memory_bytes: Option<u64>,
+    /// Restart a VM that runs; without it such a VM is refused.
+    pub is_restarting: bool,
+    /// Remember the former shape until the resize is confirmed or reverted.
+    pub keeps_previous: bool,
 }
 
 /// Remove a VM and its root disk.
@@ -314,6 +318,8 @@ pub enum ChangeInput {
     ResumeVm(VmOnlyInput),
     UpdateVm(UpdateVmInput),
     ResizeVm(ResizeVmInput),
+    ConfirmResize(VmOnlyInput),
+    RevertResize(VmOnlyInput),
     DeleteVm(DeleteVmInput),
     RecoverVm(VmOnlyInput),
     ExpungeVm(VmOnlyInput),

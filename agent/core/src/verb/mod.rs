@@ -14,6 +14,7 @@ mod address;
 mod adopt_vm;
 mod capacity;
 mod check;
+mod confirm_resize;
 mod create_image;
 mod create_specification;
 mod create_vm;
@@ -199,6 +200,8 @@ registry! {
         ResumeVm => pause_vm::plan_resume,
         UpdateVm => update_vm::plan,
         ResizeVm => resize_vm::plan,
+        ConfirmResize => confirm_resize::plan,
+        RevertResize => resize_vm::plan_revert,
         DeleteVm => delete_vm::plan_delete,
         RecoverVm => recover_vm::plan,
         ExpungeVm => delete_vm::plan_expunge,
@@ -222,6 +225,7 @@ registry! {
         pause_vm::ResumeVm,
         update_vm::UpdateVm,
         resize_vm::ResizeVm,
+        confirm_resize::ConfirmResize,
         delete_vm::DeleteVm,
         trash_vm::TrashVm,
         recover_vm::RecoverVm,

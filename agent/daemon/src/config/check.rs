@@ -161,10 +161,22 @@ fn listeners(config: &Config, report: &mut Report) {
     let has_native = !native.tcp.is_empty() || !native.unix.as_os_str().is_empty();
     report.unless(has_native, "listen.native.tcp", "nobody could reach the API: give a TCP address here or a path in listen.native.unix");
     let mut seen = BTreeSet::new();
-    let all = native.tcp.iter().map(|a| ("listen.native.tcp", a)).chain(config.metrics.listen.iter().map(|a| ("metrics.listen", a)));
-    for (key, address) in all {
+    let listen = &config.listen;
+    let all = [
+        ("listen.native.tcp", &native.tcp),
+        ("listen.openstack.tcp", &listen.openstack.tcp),
+        ("listen.zstack.tcp", &listen.zstack.tcp),
+        ("listen.chimestack.tcp", &listen.chimestack.tcp),
+        ("metrics.listen", &config.metrics.listen),
+    ];
+    for (key, address) in all.into_iter().flat_map(|(key, addresses)| addresses.iter().map(move |address| (key, address))) {
         report.unless(address.port() == 0 || seen.insert(*address), key, format!("{address} is used twice"));
     }
+    report.range("listen.openstack.token_lifetime_seconds", listen.openstack.token_lifetime_seconds, 60, 30 * 86_400);
+    report.range("listen.zstack.token_lifetime_seconds", listen.zstack.token_lifetime_seconds, 60, 30 * 86_400);
+    report.range("listen.chimestack.token_lifetime_seconds", listen.chimestack.token_lifetime_seconds, 60, 30 * 86_400);
+    let problem = hvnode_api::dialect::chimestack::VmStates::new(&listen.chimestack.vm_states).err();
+    report.unless(problem.is_none(), "listen.chimestack.vm_states", problem.unwrap_or_default());
     let auth = &config.auth;
     if !auth.admin_password_file.as_os_str().is_empty() {
         report.absolute("auth.admin_password_file", &auth.admin_password_file);

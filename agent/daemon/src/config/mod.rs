@@ -10,6 +10,7 @@ mod tests;
 pub(crate) use load::{ConfigError, load, load_defaults};
 
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -260,6 +261,9 @@ section! {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Listen {
     pub(crate) native: ListenNative,
+    pub(crate) openstack: ListenOpenstack,
+    pub(crate) zstack: ListenZstack,
+    pub(crate) chimestack: ListenChimestack,
 }
 
 section! {
@@ -273,6 +277,40 @@ section! {
         unix_group: String = "hvnode".into(),
         /// Does every answer carry its English message a second time, as `message_en`?
         envelope_message_en: bool = true,
+    }
+}
+
+section! {
+    /// Listeners of the OpenStack dialect.
+    ListenOpenstack {
+        /// TCP addresses; none: the dialect is off.
+        tcp: Vec<SocketAddr> = Vec::new(),
+        /// Where clients reach it, for the catalog; empty: as each client says in its Host header.
+        public_url: String = String::new(),
+        /// How long a token is valid.
+        token_lifetime_seconds: u64 = 3600,
+    }
+}
+
+section! {
+    /// Listeners of the ZStack dialect.
+    ListenZstack {
+        /// TCP addresses; none: the dialect is off.
+        tcp: Vec<SocketAddr> = Vec::new(),
+        /// How long a session is valid.
+        token_lifetime_seconds: u64 = 72_000,
+    }
+}
+
+section! {
+    /// Listeners of the ChimeStack dialect.
+    ListenChimestack {
+        /// TCP addresses; none: the dialect is off.
+        tcp: Vec<SocketAddr> = Vec::new(),
+        /// How long a token is valid.
+        token_lifetime_seconds: u64 = 43_200,
+        /// Numbers of VM states in place of the built-in ones, by the native API's word: { stopped = 4 }.
+        vm_states: BTreeMap<String, i64> = BTreeMap::new(),
     }
 }
 
@@ -350,10 +388,10 @@ impl Config {
     /// What differs in `new`.
     pub(crate) fn difference(&self, new: &Self) -> Difference {
         let mut difference = Difference::default();
-        for ((key, old_value), (_, new_value)) in self.leaves().into_iter().zip(new.leaves()) {
-            if old_value == new_value {
-                continue;
-            }
+        let (old, new): (BTreeMap<_, _>, BTreeMap<_, _>) = (self.leaves().into_iter().collect(), new.leaves().into_iter().collect());
+        // A table of free keys may have more of them in one than in the other.
+        let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        for key in keys.into_iter().filter(|key| old.get(*key) != new.get(*key)).cloned() {
             let is_live = LIVE.iter().any(|live| key.starts_with(live)) && !NOT_LIVE.contains(&key.as_str());
             if is_live { difference.live.push(key) } else { difference.needs_restart.push(key) }
         }

@@ -162,3 +162,16 @@ fn a_reload_knows_what_it_can_apply() {
     assert_eq!(difference.live, ["auth.login_failures_max", "log.level"]);
     assert_eq!(difference.needs_restart, ["limits.body_max_bytes", "listen.native.tcp", "node.name", "statistics.fine_seconds"]);
 }
+
+#[test]
+fn numbers_of_chimestack_states_are_checked_and_known_to_a_reload() {
+    let text = problem("[listen.chimestack]\nvm_states = { flying = 1 }\n");
+    assert!(text.contains("listen.chimestack.vm_states") && text.contains("\"flying\" is no state"), "{text}");
+    assert!(problem("[listen.chimestack]\nvm_states = { stopped = 1 }\n").contains("would both be 1"));
+    let new =
+        load_text("[listen.chimestack]\nvm_states = { stopped = 6, suspended = 6, starting = 6 }\n[log]\nlevel = \"warn\"\n", &[]).unwrap();
+    let difference = Config::default().difference(&new);
+    assert_eq!(difference.live, ["log.level"]);
+    let keys = ["starting", "stopped", "suspended"].map(|word| format!("listen.chimestack.vm_states.{word}"));
+    assert_eq!(difference.needs_restart, keys);
+}

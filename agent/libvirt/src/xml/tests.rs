@@ -24,6 +24,7 @@ fn record() -> VmRecord {
         cpu_cores: 2,
         memory_bytes: 1 << 30,
         specification: None,
+        resized_from: None,
         image: None,
         tenant_uuid: Uuid::nil(),
         user_name: "admin".into(),

@@ -93,6 +93,7 @@ fn vm(number: u128) -> VmRecord {
         cpu_cores: 1,
         memory_bytes: u64::MAX,
         specification: None,
+        resized_from: None,
         image: None,
         tenant_uuid: Uuid::nil(),
         user_name: "u".into(),

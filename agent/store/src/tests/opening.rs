@@ -103,7 +103,7 @@ async fn a_database_of_version_1_is_upgraded_with_everything_in_it() {
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(store.event_bounds().await.unwrap(), (1, 1));
     let version: i32 = Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-    assert_eq!(version, 2);
+    assert_eq!(version, 3);
 }
 
 #[test]

@@ -30,15 +30,19 @@ mod table;
 mod tests;
 
 pub use envelope::NativeOptions;
-pub use openapi::{Offered, offered, openapi};
+pub use openapi::{offered, openapi};
 pub use serve::NativeErrors;
 
 use crate::context::ApiContext;
 use axum::extract::Request;
 use axum::routing::any;
+use hvnode_core::model::VerbKind;
 use serve::{Shared, serve, unknown_route};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
+
+/// Verbs that this API has no word for, with the reason: none.
+pub const NOT_IN_THIS_API: &[(VerbKind, &str)] = &[];
 
 /// The native API over an engine.
 pub fn router(context: ApiContext, options: NativeOptions) -> axum::Router {

@@ -5,27 +5,12 @@ use super::dry_run::DryRunData;
 use super::envelope::Envelope;
 use super::route::{Method, Offer, Reply, Route, TypeSchema};
 use super::table::routes;
+use crate::dialect::Offered;
 use hvnode_core::ErrorCode;
-use hvnode_core::model::VerbKind;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApiBuilder, RefOr, Schema};
-
-/// One route as people see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Offered {
-    /// `GET` or `POST`.
-    pub method: &'static str,
-    /// Path.
-    pub path: &'static str,
-    /// The verb of the engine behind it, for changes.
-    pub verb: Option<VerbKind>,
-    /// False where it always answers 10005.
-    pub is_built: bool,
-    /// What it does.
-    pub summary: &'static str,
-}
 
 /// Every route of this dialect.
 pub fn offered() -> Vec<Offered> {

@@ -61,6 +61,12 @@ pub(crate) struct ResizeArgs {
     /// Memory, such as 512M or 4G
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     memory: Option<u64>,
+    /// Restart it if it runs: ask its guest to shut down, and pull the plug if it takes too long
+    #[arg(long)]
+    restart: bool,
+    /// Remember what it was, until: hvctl vm resize-confirm, or resize-revert
+    #[arg(long)]
+    keep_previous: bool,
     #[command(flatten)]
     dry_run: DryRunArgs,
     #[command(flatten)]
@@ -100,10 +106,10 @@ fn update_fields(args: &UpdateArgs) -> Body {
 /// Changes cpu and memory.
 pub(crate) async fn resize(context: &mut Context, args: ResizeArgs) -> Result<()> {
     let target = resolve::resolve(&mut context.client, &VM, &args.name).await?;
-    if target.entry["status"].as_str() == Some("running") && !args.dry_run.dry_run {
+    if target.entry["status"].as_str() == Some("running") && !args.restart && !args.dry_run.dry_run {
         let name = &target.name;
-        return Err(CliError::usage(text!("{name} runs; only a stopped VM can be resized"; "{name} 正在运行, 只能调整已停止的虚拟机"))
-            .hint(text!("stop it first: hvctl vm stop {name}"; "请先停止: hvctl vm stop {name}")));
+        return Err(CliError::usage(text!("{name} runs; resizing it needs a restart"; "{name} 正在运行, 调整规格须重启"))
+            .hint(text!("let it be restarted: --restart, or stop it first: hvctl vm stop {name}"; "请加 --restart 允许重启, 或先停止: hvctl vm stop {name}")));
     }
     let mut body = target.body(&VM);
     if let Some(wanted) = &args.specification {
@@ -112,6 +118,8 @@ pub(crate) async fn resize(context: &mut Context, args: ResizeArgs) -> Result<()
     }
     body.extend(args.cpus.map(|count| ("cpu_cores".to_owned(), json!(count))));
     body.extend(args.memory.map(|bytes| ("memory_size".to_owned(), json!(bytes))));
+    body.extend(args.restart.then(|| ("restart".to_owned(), json!(true))));
+    body.extend(args.keep_previous.then(|| ("keep_previous".to_owned(), json!(true))));
     let name = &target.name;
     if args.dry_run.dry_run {
         return dry_run::run(context, "/v1/vm/resize", body, name, &args.dry_run).await;

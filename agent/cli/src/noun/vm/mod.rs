@@ -61,8 +61,12 @@ pub(crate) enum VmCommand {
     Release(DeleteArgs),
     /// Change name, description, flags or metadata of a VM
     Update(change::UpdateArgs),
-    /// Change cpu and memory of a stopped VM
+    /// Change cpu and memory of a VM
     Resize(change::ResizeArgs),
+    /// Keep what VMs were resized to; there is no way back then
+    ResizeConfirm(ManyArgs),
+    /// Go back to what VMs were before they were resized; those that run are restarted
+    ResizeRevert(ManyArgs),
     /// Print the last lines of a VM's serial console
     ConsoleLog(console::ConsoleArgs),
     /// Show cpu, memory, disk and network use; of every running VM if none is named
@@ -132,6 +136,8 @@ pub(crate) async fn run(context: &mut Context, command: VmCommand) -> Result<()>
         VmCommand::Release(args) => release(context, &args).await,
         VmCommand::Update(args) => change::update(context, args).await,
         VmCommand::Resize(args) => change::resize(context, args).await,
+        VmCommand::ResizeConfirm(many) => power(context, &many, &CONFIRM_RESIZE).await,
+        VmCommand::ResizeRevert(many) => power(context, &many, &REVERT_RESIZE).await,
         VmCommand::ConsoleLog(args) => console::run(context, &args).await,
         VmCommand::Stats { names, usage } => usage::of_vms(context, &names, &usage).await,
     }
@@ -150,6 +156,15 @@ const REBOOT: Power = Power { path: "/v1/vm/reboot", doing: ("rebooting", "正�
 const RESET: Power = Power { path: "/v1/vm/reset", doing: ("resetting", "正在复位"), done: ("reset", "已复位") };
 const PAUSE: Power = Power { path: "/v1/vm/pause", doing: ("pausing", "正在暂停"), done: ("paused", "已暂停") };
 const RESUME: Power = Power { path: "/v1/vm/resume", doing: ("resuming", "正在恢复"), done: ("resumed", "已恢复") };
+const CONFIRM_RESIZE: Power = Power {
+    path: "/v1/vm/resize/confirm",
+    doing: ("confirming the resize", "正在确认规格调整"),
+    done: ("resize confirmed", "已确认规格调整"),
+};
+const REVERT_RESIZE: Power =
+    Power {
+        path: "/v1/vm/resize/revert", doing: ("reverting the resize", "正在回退规格"), done: ("resize reverted", "已回退规格")
+    };
 const DELETE: Power = Power { path: "/v1/vm/delete", doing: ("deleting", "正在删除"), done: ("deleted", "已删除") };
 
 const TRASH: Power =

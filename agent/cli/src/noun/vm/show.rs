@@ -82,6 +82,10 @@ fn fields(context: &Context, vm: &Value) -> Result<()> {
     let metadata = vm["metadata"].as_object().into_iter().flatten();
     let metadata: Vec<String> = metadata.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
     let shape = format!("{} cpu, {}", view::text(vm, "cpu_cores"), view::dash(size(vm, "memory_size")));
+    let former = &vm["resized_from"];
+    let former = former
+        .is_object()
+        .then(|| format!("{} cpu, {}; not confirmed", view::text(former, "cpu_cores"), view::dash(size(former, "memory_size"))));
     let drift: Vec<&str> = entries(&vm["drift"]).filter_map(Value::as_str).collect();
     context.out.fields(&[
         ("Name", view::text(vm, "vm_name").into()),
@@ -92,6 +96,7 @@ fn fields(context: &Context, vm: &Value) -> Result<()> {
         ("Running job", view::text(vm, "job_uuid").into()),
         ("Description", view::text(vm, "description").into()),
         ("Shape", shape.into()),
+        ("Resized from", Content::toned(former.unwrap_or_default(), Tone::Busy)),
         ("Specification", named(vm, "specification_name", "specification_uuid").into()),
         ("Image", named(vm, "image_name", "image_uuid").into()),
         ("Address", view::text(vm, "ip_address").into()),

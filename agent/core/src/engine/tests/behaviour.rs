@@ -21,9 +21,9 @@ async fn a_vm_lives_its_whole_life_and_leaves_nothing() {
         (
             ChangeInput::ResizeVm(ResizeVmInput {
                 vm_uuid: vm,
-                specification_uuid: None,
                 cpu_cores: Some(2),
                 memory_bytes: Some(512 << 20),
+                ..ResizeVmInput::default()
             }),
             VmStatus::Stopped,
         ),
@@ -509,7 +509,7 @@ async fn a_specification_cannot_go_while_a_vm_is_being_resized_to_it() {
     };
     let large = bench.run(ChangeInput::CreateSpecification(specification)).await.unwrap().resource.uuid;
     bench.faults.on("resize", 1, Fault::HoldBefore);
-    let resize = ResizeVmInput { vm_uuid: vm, specification_uuid: Some(large), cpu_cores: None, memory_bytes: None };
+    let resize = ResizeVmInput { vm_uuid: vm, specification_uuid: Some(large), ..ResizeVmInput::default() };
     let resizing = bench.engine.submit(request(ChangeInput::ResizeVm(resize))).await.unwrap().job.job_uuid;
     bench.faults.wait_for_calls("resize", 1).await;
     let delete = || ChangeInput::DeleteSpecification(DeleteSpecificationInput { specification_uuid: large });

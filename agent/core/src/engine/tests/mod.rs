@@ -6,6 +6,7 @@ mod faults;
 mod outage;
 mod overload;
 mod reasons;
+mod resize;
 
 use super::*;
 use crate::ErrorCode;

@@ -48,6 +48,10 @@ vm_only! {
     PauseVm PauseVm;
     /// Let the processors of a paused VM run.
     ResumeVm ResumeVm;
+    /// Give up the way back from a resize.
+    ConfirmResize ConfirmResize;
+    /// Go back to cpu and memory from before a resize; a VM that runs is restarted.
+    RevertResize RevertResize;
 }
 
 /// Switch a VM off.
@@ -188,7 +192,7 @@ impl ChangeBody for UpdateVm {
     }
 }
 
-/// Change cpu and memory of a stopped VM.
+/// Change cpu and memory of a VM.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct ResizeVm {
@@ -208,6 +212,12 @@ pub(in super::super) struct ResizeVm {
     /// Bytes.
     #[schema(minimum = 1)]
     memory_size: Option<u64>,
+    /// Restart it if it runs: its guest is asked to shut down, and switched off if it takes too long.
+    #[schema(default = false)]
+    restart: Option<bool>,
+    /// Remember what it was, until the resize is confirmed or reverted.
+    #[schema(default = false)]
+    keep_previous: Option<bool>,
     /// While it runs. Only false in this version.
     #[schema(default = false)]
     live: Option<bool>,
@@ -231,7 +241,7 @@ impl ChangeBody for ResizeVm {
         }
         if self.live == Some(true) {
             return Err(
-                fail!(NotSupported, "live must be false: this version resizes stopped VMs only"; "live 必须为 false: 当前版本只能调整已停止的虚拟机"),
+                fail!(NotSupported, "live must be false: this version resizes with a restart"; "live 必须为 false: 当前版本须重启才能调整规格"),
             );
         }
         Ok(ChangeInput::ResizeVm(ResizeVmInput {
@@ -239,6 +249,8 @@ impl ChangeBody for ResizeVm {
             specification_uuid,
             cpu_cores: self.cpu_cores.map(|cores| check::cpu_cores("cpu_cores", cores)).transpose()?,
             memory_bytes: self.memory_size.map(|bytes| check::size("memory_size", bytes)).transpose()?,
+            is_restarting: self.restart.unwrap_or(false),
+            keeps_previous: self.keep_previous.unwrap_or(false),
         }))
     }
 }

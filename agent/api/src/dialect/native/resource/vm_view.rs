@@ -2,8 +2,8 @@
 
 use hvnode_core::engine::Snapshot;
 use hvnode_core::model::{
-    DEFAULT_TENANT_NAME, DEFAULT_TENANT_UUID, Firmware, Freshness, MacAddress, Named, Network, Nic, ObservedDisk, ObservedNic, Timestamp,
-    Vm, Volume,
+    DEFAULT_TENANT_NAME, DEFAULT_TENANT_UUID, Firmware, FormerShape, Freshness, MacAddress, Named, Network, Nic, ObservedDisk, ObservedNic,
+    Timestamp, Vm, Volume,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -81,10 +81,23 @@ pub(in super::super) struct VmDetail<'a> {
     restart_on_crash: bool,
     /// When it is removed for good, while it is in the trash. Unix seconds.
     expire_time: Option<i64>,
+    /// What it was before its last resize, while that can still be confirmed or reverted.
+    resized_from: Option<FormerShapeView<'a>>,
     /// Resets of the guest, by itself, its watchdog or a request, that were seen since the daemon started.
     reboot_count: u32,
     /// Where the hypervisor's definition differs from what was asked for, in words. Never overwritten.
     drift: &'a [String],
+}
+
+/// A shape that a VM can go back to.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FormerShape)]
+struct FormerShapeView<'a> {
+    cpu_cores: u32,
+    /// Bytes.
+    memory_size: u64,
+    specification_uuid: Option<Uuid>,
+    specification_name: Option<&'a str>,
 }
 
 /// A NIC of a VM.
@@ -183,8 +196,20 @@ impl<'a> VmDetail<'a> {
             metadata,
             restart_on_crash: vm.record.as_ref().is_some_and(|record| record.restart_on_crash),
             expire_time: vm.record.as_ref().and_then(|record| record.expire_time).map(Timestamp::seconds),
+            resized_from: vm.resized_from().map(FormerShapeView::of),
             reboot_count: vm.reboot_count,
             drift: &vm.drift,
+        }
+    }
+}
+
+impl<'a> FormerShapeView<'a> {
+    fn of(former: &'a FormerShape) -> Self {
+        Self {
+            cpu_cores: former.cpu_cores,
+            memory_size: former.memory_bytes,
+            specification_uuid: former.specification.as_ref().map(|named| named.uuid),
+            specification_name: former.specification.as_ref().map(name_of),
         }
     }
 }

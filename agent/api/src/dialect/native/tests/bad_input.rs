@@ -35,8 +35,10 @@ fn whole_body(path: &str, bench: &Known) -> Value {
                 "metadata": {"k": "v"}})
         }
         ("/v1/vm", "adopt") => json!({"vm_uuid": vm, "vm_name": "web", "new_name": "n", "dry_run": false}),
-        ("/v1/vm", "resize") => json!({"vm_uuid": vm, "cpu_cores": 2, "memory_size": 512 << 20, "live": false}),
-        ("/v1/vm", _) => json!({"vm_uuid": vm, "vm_name": "web"}),
+        ("/v1/vm", "resize") => {
+            json!({"vm_uuid": vm, "cpu_cores": 2, "memory_size": 512 << 20, "restart": true, "keep_previous": true, "live": false})
+        }
+        ("/v1/vm" | "/v1/vm/resize", _) => json!({"vm_uuid": vm, "vm_name": "web"}),
         ("/v1/specification", "create") => {
             json!({"specification_name": "n", "cpu_cores": 1, "memory_size": 1 << 30, "storage_size": 0, "description": "d", "specification_uuid": unknown})
         }

@@ -108,8 +108,10 @@ impl Bench {
         let stored = store.load().await.unwrap();
         let engine = Engine::start(EngineConfig::default(), ports, stored).await.unwrap();
         assert!(engine.wait_until_ready(SOON).await);
+        let records = crate::records::Records::start(store.clone(), Vec::new(), clock.clone());
         let accounts = Accounts::start(store, Vec::new(), Vec::new(), AccountsConfig::default(), clock).unwrap();
         let context = ApiContext {
+            records,
             engine: engine.clone(),
             accounts: accounts.clone(),
             node: Arc::new(NodeIdentity { ip_address: "192.0.2.1".into(), process_id: 42, program: "hvnoded".into() }),

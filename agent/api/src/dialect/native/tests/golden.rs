@@ -31,6 +31,7 @@ fn record() -> VmRecord {
         cpu_cores: 2,
         memory_bytes: 1 << 30,
         specification: Some(Named { uuid: Uuid::from_u128(2), name: "small".into() }),
+        resized_from: None,
         image: Some(Named { uuid: Uuid::from_u128(3), name: "debian".into() }),
         tenant_uuid: DEFAULT_TENANT_UUID,
         user_name: "anna".into(),

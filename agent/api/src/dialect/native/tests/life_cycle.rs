@@ -52,6 +52,34 @@ async fn a_vm_lives_from_create_to_delete() {
 }
 
 #[tokio::test]
+async fn a_vm_is_resized_with_a_restart_and_goes_back_or_keeps_its_shape() {
+    let bench = Bench::new().await;
+    let vm_uuid = bench.vm("web").await;
+    let inspect = || async { bench.get(&format!("/v1/vm/inspect?vm_uuid={vm_uuid}")).await.data()["vm"].clone() };
+    let before = inspect().await;
+    assert_eq!(before["resized_from"], Value::Null);
+    let resize = json!({"vm_uuid": vm_uuid, "cpu_cores": 4, "restart": true, "keep_previous": true});
+    for action in ["revert", "confirm"] {
+        bench.post("/v1/vm/resize", resize.clone()).await.data();
+        let resized = inspect().await;
+        let former = json!({
+            "cpu_cores": before["cpu_cores"], "memory_size": before["memory_size"], "specification_uuid": null, "specification_name": null,
+        });
+        assert_eq!((&resized["resized_from"], &resized["cpu_cores"], &resized["status"]), (&former, &json!(4), &json!("running")));
+        assert_eq!(bench.post("/v1/vm/resize", resize.clone()).await.code(), 13002);
+        bench.post(&format!("/v1/vm/resize/{action}"), json!({"vm_uuid": vm_uuid})).await.data();
+        let expected = if action == "revert" { &before["cpu_cores"] } else { &json!(4) };
+        let after = inspect().await;
+        assert_eq!(
+            (&after["cpu_cores"], &after["resized_from"], &after["status"]),
+            (expected, &Value::Null, &json!("running")),
+            "{action}"
+        );
+        assert_eq!(bench.post(&format!("/v1/vm/resize/{action}"), json!({"vm_uuid": vm_uuid})).await.code(), 13002, "{action}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_does_not_wait_longer_than_the_caller_wants() {
     let bench = Bench::new().await;
     let vm_uuid = bench.vm("web").await;

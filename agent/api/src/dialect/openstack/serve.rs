@@ -1,0 +1,221 @@
+//! From an HTTP request to an HTTP answer: the path every request takes, whatever its route.
+
+use super::auth;
+use super::call::{Call, Outcome, Style, Token};
+use super::errors::{self, Fault};
+use super::table::{Access, BodyKind, Mounted};
+use super::{OpenStackOptions, change, convert, version};
+use crate::body::{drain, read_body};
+use crate::context::{ApiContext, Peer, RequestId};
+use crate::strict;
+use axum::body::Body;
+use axum::extract::{FromRequestParts, RawPathParams, Request};
+use axum::response::Response;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use hvnode_core::model::{Caller, VmRecord};
+use parking_lot::Mutex;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Most parameters of one query.
+const QUERY_PAIRS_MAX: usize = 1100;
+
+/// What all routes share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) context: ApiContext,
+    pub(super) options: OpenStackOptions,
+    /// Servers whose create has not ended, as they were asked for: they are shown while a create that failed becomes a server in error.
+    pub(super) creating: Mutex<HashMap<Uuid, Arc<VmRecord>>>,
+}
+
+/// Answers a request to a known path.
+pub(super) async fn serve(shared: Arc<Shared>, rows: Arc<[Mounted]>, request: Request) -> Response {
+    let (mut parts, mut body) = request.into_parts();
+    let style = rows.first().map_or(Style::Identity, |row| row.style);
+    let request_id = request_id(&parts);
+    let base_url = base_url(&shared.options, &parts);
+    let versioned = match style {
+        Style::Compute | Style::Seed => Some(version::COMPUTE),
+        Style::Volume => Some(version::VOLUME),
+        _ => None,
+    };
+    let minor = versioned.map_or(Ok(0), |versioned| versioned.of(&parts.headers));
+    let outcome = match (&minor, row_of(&rows, &parts.method)) {
+        (Err(fault), _) => Err(fault.clone()),
+        (_, None) => Err(Fault::new(405, format!("The method {} is not allowed for this resource.", parts.method))),
+        (Ok(minor), Some(row)) => run(&shared, row, &mut parts, &mut body, *minor, &base_url).await,
+    };
+    drain(&mut body).await;
+    let mut response = match outcome {
+        Ok(reply) => success(reply),
+        Err(fault) => errors::response(&fault, style, &request_id, &format!("{base_url}/identity")),
+    };
+    if response.status() == http::StatusCode::METHOD_NOT_ALLOWED {
+        allow(&rows, response.headers_mut());
+    }
+    if let (Some(versioned), Ok(minor)) = (versioned, minor) {
+        versioned.echo(minor, response.headers_mut());
+    }
+    mark(&mut response, &request_id, style);
+    response
+}
+
+/// Answers a request to a path that does not exist.
+pub(super) async fn unknown_route(shared: Arc<Shared>, request: Request) -> Response {
+    let (parts, mut body) = request.into_parts();
+    drain(&mut body).await;
+    let (request_id, base_url) = (request_id(&parts), base_url(&shared.options, &parts));
+    let path = parts.uri.path();
+    let style = [
+        ("/compute", Style::Compute),
+        ("/v1/", Style::Seed),
+        ("/image", Style::Image),
+        ("/networking", Style::Network),
+        ("/volume", Style::Volume),
+    ]
+    .iter()
+    .find(|(prefix, _)| path.starts_with(prefix))
+    .map_or(Style::Identity, |(_, style)| *style);
+    let mut response = errors::response(&Fault::not_found("The resource could not be found."), style, &request_id, &base_url);
+    mark(&mut response, &request_id, style);
+    response
+}
+
+fn row_of<'a>(rows: &'a [Mounted], method: &Method) -> Option<&'a Mounted> {
+    let find = |word: &str| rows.iter().find(|row| row.route.method == word);
+    find(method.as_str()).or_else(|| if *method == Method::HEAD { find("GET") } else { None })
+}
+
+fn allow(rows: &[Mounted], headers: &mut HeaderMap) {
+    let words: Vec<_> = rows.iter().map(|row| row.route.method).collect();
+    if let Ok(value) = HeaderValue::from_str(&words.join(", ")) {
+        headers.insert(header::ALLOW, value);
+    }
+}
+
+async fn run(shared: &Arc<Shared>, row: &Mounted, parts: &mut Parts, body: &mut Body, version: u16, base_url: &str) -> Outcome {
+    let mut params = path_values(parts).await?;
+    let (caller, token) = auth::open(shared, row, parts)?;
+    if row.has_project {
+        check_project(params.first())?;
+        params.remove(0);
+    }
+    check_project(parts.headers.get("x-project-id").and_then(|value| value.to_str().ok()).map(str::to_owned).as_ref())?;
+    let mut call = Call {
+        shared: shared.clone(),
+        style: row.style,
+        caller,
+        token,
+        version,
+        base_url: base_url.to_owned(),
+        action: format!("{} {}", row.route.method, row.path),
+        params,
+        query: strict::query_pairs(parts.uri.query().unwrap_or(""), QUERY_PAIRS_MAX)?,
+        headers: std::mem::take(&mut parts.headers),
+        body: Value::Null,
+        stream: Body::empty().into(),
+    };
+    if row.route.access == Access::Write {
+        auth::check_writer(&call.caller)?;
+    }
+    match row.route.body {
+        BodyKind::None => {}
+        BodyKind::Json => call.body = json_body(&call, body).await?,
+        BodyKind::Stream => call.stream = std::mem::take(body).into(),
+    }
+    let note = (row.route.access == Access::Write).then(|| change::Note::of(&call));
+    let outcome = (row.route.handler)(call).await;
+    if let (Some(note), Err(fault)) = (note, &outcome)
+        && !fault.is_recorded
+    {
+        note.record(&shared.context, Some(&fault.as_error())).await;
+    }
+    outcome
+}
+
+async fn path_values(parts: &mut Parts) -> Result<Vec<String>, Fault> {
+    let params = RawPathParams::from_request_parts(parts, &()).await;
+    let params = params.map_err(|_| Fault::bad_request("The path is not valid percent-encoded UTF-8."))?;
+    Ok(params.iter().map(|(_, value)| value.to_owned()).collect())
+}
+
+/// Only the one project of this node may be named.
+fn check_project(id: Option<&String>) -> Result<(), Fault> {
+    match id {
+        Some(id) if !convert::is_project(id) => {
+            let shown: String = id.chars().take(64).collect();
+            let right = convert::project_id();
+            Err(Fault::bad_request(format!("Malformed request URL: project_id '{shown}' doesn't match the token's project_id '{right}'.")))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn json_body(call: &Call, body: &mut Body) -> Result<Value, Fault> {
+    let bytes = read_body(std::mem::take(body), call.shared.context.body_bytes_max).await?;
+    if bytes.is_empty() {
+        return Ok(Value::Null);
+    }
+    let kind = call.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let kind = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    if kind != "application/json" && !kind.ends_with("+json") && !kind.ends_with("json-patch") {
+        return Err(Fault::new(415, "Unsupported Content-Type: it must be application/json."));
+    }
+    if call.route_takes_list() {
+        return serde_json::from_slice(&bytes).map_err(|_| Fault::bad_request("Malformed request body: it is not valid JSON."));
+    }
+    Ok(Value::Object(strict::json_object(&bytes)?))
+}
+
+fn success(reply: super::call::Reply) -> Response {
+    let mut response = Response::new(reply.body.map_or_else(Body::empty, Body::from));
+    *response.status_mut() = reply.status;
+    let has_body = axum::body::HttpBody::size_hint(response.body()).upper() != Some(0);
+    let headers = response.headers_mut();
+    if has_body {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    headers.extend(reply.headers);
+    response
+}
+
+/// What every answer of every service carries.
+pub(super) fn mark(response: &mut Response, request_id: &str, style: Style) {
+    let Ok(value) = HeaderValue::from_str(request_id) else { return };
+    let headers = response.headers_mut();
+    headers.insert("x-openstack-request-id", value.clone());
+    if matches!(style, Style::Compute | Style::Seed | Style::Volume) {
+        headers.insert("x-compute-request-id", value.clone());
+    }
+    headers.insert(HeaderName::from_static("requestid"), value);
+}
+
+fn request_id(parts: &Parts) -> String {
+    let id = parts.extensions.get::<RequestId>().map_or_else(|| Uuid::new_v4().to_string(), |id| id.0.clone());
+    convert::request_id(&id)
+}
+
+/// Where this client reaches us: as configured, else as it says itself.
+fn base_url(options: &OpenStackOptions, parts: &Parts) -> String {
+    if !options.public_url.is_empty() {
+        return options.public_url.trim_end_matches('/').to_owned();
+    }
+    let is_host = |text: &&str| {
+        (1..=255).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']'))
+    };
+    let host = parts.headers.get(header::HOST).and_then(|value| value.to_str().ok()).or_else(|| parts.uri.host());
+    format!("http://{}", host.filter(is_host).unwrap_or("localhost"))
+}
+
+/// Who asks, before it is known.
+pub(super) fn peer_of(parts: &Parts) -> Peer {
+    parts.extensions.get::<Peer>().cloned().unwrap_or(Peer { address: "unknown".to_owned(), trusted_user: None })
+}
+
+/// The caller and its token, where there is one.
+pub(super) type Opened = (Caller, Option<Token>);

@@ -1,0 +1,9 @@
+//! The whole API over a node in memory.
+
+mod bad_input;
+mod bench;
+mod identity;
+mod images;
+mod life_cycle;
+mod seed;
+mod shapes;
