@@ -9,7 +9,8 @@ node_host() { "$REPO/tests/privatehost" "$1" "$NODE" "${@:2}"; }
 
 node_is_running() { [ -e "$(node_dir)/hvnoded.pid" ] && is_alive "$(cat "$(node_dir)/hvnoded.pid")"; }
 
-# node_start NATIVE_PORT METRICS_PORT — the host, the files that the daemon needs, the daemon. Ports that are taken move up.
+# node_start NAME=PORT... — the host, the files that the daemon needs, the daemon, listening for each NAME (native, metrics, openstack, …).
+# Ports that are taken move up.
 node_start() {
     local dir
     dir=$(node_dir)
@@ -20,7 +21,7 @@ node_start() {
         echo release >"$dir/build"
     fi
     if ! node_is_running; then
-        [ -e "$dir/ports" ] || printf 'native 127.0.0.1:%s+\nmetrics 127.0.0.1:%s+\n' "$1" "$2" >"$dir/ports"
+        [ -e "$dir/ports" ] || printf '%s+\n' "${@/=/ 127.0.0.1:}" >"$dir/ports"
         node_start_daemon
     fi
     node_write_env
@@ -67,18 +68,16 @@ node_start_failed() {
 
 # The file for those who use the node. Paths are short enough for sockets and valid outside of the private host.
 node_write_env() {
-    local dir native metrics password
+    local dir password
     dir=$(node_host dir)
-    native=$(sed -n 's/^native //p' "$dir/ports")
-    metrics=$(sed -n 's/^metrics //p' "$dir/ports")
     password=$(cat "$dir/hvnode/state/initial-password")
     install -m 600 -o "${SUDO_UID:-0}" /dev/null "$dir/env" # it has the password
     cat >"$dir/env" <<END
-HVNODE_NATIVE_URL=http://$native
-HVNODE_OPENSTACK_URL=
-HVNODE_ZSTACK_URL=
-HVNODE_CHIMESTACK_URL=
-HVNODE_METRICS_URL=http://$metrics/metrics
+HVNODE_NATIVE_URL=$(node_url native)
+HVNODE_OPENSTACK_URL=$(node_url openstack)
+HVNODE_ZSTACK_URL=$(node_url zstack)
+HVNODE_CHIMESTACK_URL=$(node_url chimestack)
+HVNODE_METRICS_URL=$(node_url metrics)/metrics
 HVNODE_SOCKET=$dir/run/hvnode/hvnode.sock
 HVNODE_USER=admin
 HVNODE_PASSWORD=$password
@@ -88,6 +87,9 @@ HVNODE_PID_FILE=$(node_dir)/hvnoded.pid
 HVNODE_LIBVIRT_URI=$(node_host uri)
 END
 }
+
+# node_url NAME — where the daemon listens for NAME; nothing where it does not.
+node_url() { sed -n "s|^$1 |http://|p" "$(node_dir)/ports"; }
 
 # node_stop — the daemon in its own time, then the host with all that runs in it, then the files.
 node_stop() {
