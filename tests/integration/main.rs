@@ -14,6 +14,7 @@ mod layering;
 mod support;
 
 mod crash;
+mod dialects;
 mod events;
 mod images;
 mod life_cycle;
