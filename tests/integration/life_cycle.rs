@@ -20,8 +20,7 @@ async fn a_guest_boots_from_a_cloned_disk_lives_its_whole_life_and_leaves_nothin
 
     // The address is known by the time it runs, and the guest really gets it.
     let address = node.vm(&vm).await["ip_address"].as_str().unwrap().to_owned();
-    let console = node.wait_for_console(&vm, "guest ready").await;
-    assert!(console.contains(&format!("hvnode demo: guest ready, address {address}")), "{console}");
+    let console = node.wait_for_console(&vm, &format!("hvnode demo: guest ready, address {address}")).await;
     assert!(console.contains("disk vda 1024 MiB"), "the disk was grown to what was asked: {console}");
     assert!(console.contains("disk vdb 64 MiB"), "{console}");
     let fetch = format!(r"exec 3<>/dev/tcp/{address}/80; printf 'GET / HTTP/1.0\r\n\r\n' >&3; timeout 20 cat <&3");

@@ -57,10 +57,10 @@ async fn the_address_is_known_once_a_server_is_active() {
     let mut keys: Vec<_> = address.as_object().unwrap().keys().map(String::as_str).collect();
     keys.sort_unstable();
     assert_eq!(keys, ["OS-EXT-IPS-MAC:mac_addr", "OS-EXT-IPS:type", "addr", "version"]);
-    let ports = bench.get(&format!("/networking/v2.0/ports?device_id={id}")).await;
-    assert_eq!(ports.is(200)["ports"][0]["fixed_ips"][0]["ip_address"], address["addr"]);
+    let found = bench.get(&format!("/networking/v2.0/ports?device_id={id}")).await;
+    assert_eq!(found.is(200)["ports"][0]["fixed_ips"][0]["ip_address"], address["addr"]);
     let interfaces = bench.get(&format!("{SERVERS}/{id}/os-interface")).await;
-    assert_eq!(interfaces.is(200)["interfaceAttachments"][0]["port_id"], ports.body["ports"][0]["id"]);
+    assert_eq!(interfaces.is(200)["interfaceAttachments"][0]["port_id"], found.body["ports"][0]["id"]);
     let one = bench.get(&format!("{SERVERS}/{id}/ips/default")).await;
     assert_eq!(one.is(200)["default"][0], *address);
 }
