@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use std::fmt;
 
 /// Most characters of a caller's text that an answer repeats.
-const SHOWN_MAX: usize = 64;
+pub const SHOWN_MAX: usize = 64;
 const TWICE: &str = "twice: ";
 
 /// Reads one JSON object; nothing counts as `{}`.

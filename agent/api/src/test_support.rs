@@ -8,8 +8,10 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use hvnode_core::AgentError;
+use hvnode_core::engine::Engine;
 use hvnode_core::model::{ConnectionState, HostCapabilities, HostFacts, HostSettings, Snapshot, Timestamp, VirtType};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Answers as a dialect that says everything with HTTP 200.
 pub(crate) struct NumberErrors;
@@ -89,4 +91,29 @@ pub(crate) fn capabilities() -> HostCapabilities {
         has_uefi: false,
         vcpus_max: 8,
     }
+}
+
+/// Longest wait for something that comes soon.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+
+/// Asks again and again until there is an answer: what is waited for shows itself only to who asks.
+pub(crate) async fn wait_for<T>(what: &str, timeout: Duration, ask: impl AsyncFn() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(timeout, asking).await.unwrap_or_else(|_| panic!("{what}: not within {timeout:?}"))
+}
+
+/// Waits until the host and a VM have a point of usage.
+pub(crate) async fn measured(engine: &Engine, vm_uuid: uuid::Uuid) {
+    let ask = async || {
+        let readings = engine.readings();
+        (readings.vm_point(vm_uuid).is_some() && readings.host_point().is_some()).then_some(())
+    };
+    wait_for("samples of host and VM", SOON, ask).await;
 }

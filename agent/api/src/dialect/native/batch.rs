@@ -43,7 +43,7 @@ pub(super) async fn run<B: ChangeBody>(call: &Call, object: &Map<String, Value>)
 
 fn entries(object: &Map<String, Value>) -> Result<&[Value]> {
     if let Some(other) = object.keys().find(|name| *name != LIST_FIELD) {
-        let other = super::decode::shown(other);
+        let other = crate::strict::shown(other);
         return Err(fail!(ParameterInvalid,
             "{other} must not stand beside list: parameters belong into its entries"; "{other} 不能与 list 并列，参数应放在各项中"));
     }

@@ -3,6 +3,7 @@
 //! serde's derived code says what a type needs; [`Reader`] holds that against the value and keeps path and fault apart, so that
 //! nobody has to read an error's text. Wrong type: 10001. Missing field: 10002. Unknown field, number out of range, unknown word: 10003.
 
+use crate::strict::{SHOWN_MAX, shown};
 use hvnode_core::{AgentError, Result, fail};
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, VariantAccess, Visitor};
 use serde::forward_to_deserialize_any;
@@ -11,8 +12,6 @@ use std::fmt;
 
 /// Name of the newtype that reads a whole number or a text; see [`super::check::TimeInput`].
 pub(super) const TIME_NEWTYPE: &str = "TimeInput";
-/// Most characters of a caller's field name that an answer repeats.
-const SHOWN_NAME_MAX: usize = 64;
 
 /// Reads a JSON body.
 ///
@@ -159,17 +158,9 @@ fn unknown(path: &str, name: &str, known: &[&str], also_known: &[&str]) -> Agent
     }
 }
 
-/// A name from outside, cut and with control characters made visible.
-pub(super) fn shown(name: &str) -> String {
-    if name.is_empty() {
-        return "''".to_owned();
-    }
-    name.chars().take(SHOWN_NAME_MAX).flat_map(char::escape_debug).collect()
-}
-
 /// The known word that a misspelt one most likely means.
 pub(super) fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    if word.chars().count() > SHOWN_NAME_MAX {
+    if word.chars().count() > SHOWN_MAX {
         return None;
     }
     let most = (word.chars().count() / 3).clamp(1, 3);

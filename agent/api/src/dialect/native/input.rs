@@ -1,12 +1,10 @@
 //! What came over the wire as one JSON object: the body of a POST, the query of a GET. Nothing is guessed and nothing is dropped.
 
-use super::decode::shown;
+use crate::strict;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use hvnode_core::{Result, fail};
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
-use std::fmt;
 
 /// Most parameters of one query.
 const QUERY_PARAMETERS_MAX: usize = 1100;
@@ -33,24 +31,7 @@ fn content_type_error() -> hvnode_core::AgentError {
 /// # Errors
 /// `ParseParameter` where it is not one JSON object.
 pub(super) fn body_object(body: &Bytes) -> Result<Map<String, Value>> {
-    if body.is_empty() {
-        return Ok(Map::new());
-    }
-    match serde_json::from_slice::<Strict>(body) {
-        Ok(Strict(Value::Object(object))) => Ok(object),
-        Ok(_) => Err(fail!(ParseParameter, "the body must be a JSON object"; "请求体必须是 JSON 对象")),
-        Err(error) if error.is_data() => {
-            let text = error.to_string();
-            let name = text.strip_prefix(TWICE).map(|rest| rest.rsplit_once(" at line").map_or(rest, |(name, _)| name)).unwrap_or("");
-            Err(fail!(ParseParameter, "{name} must stand only once in its object"; "{name} 在同一对象中只能出现一次"))
-        }
-        Err(error) => {
-            let (line, column) = (error.line(), error.column());
-            Err(
-                fail!(ParseParameter, "the body is not valid JSON at line {line}, column {column}"; "请求体不是合法的 JSON，第 {line} 行第 {column} 列"),
-            )
-        }
-    }
+    strict::json_object(body)
 }
 
 /// Reads the query of a GET. A parameter that stands several times becomes a list.
@@ -60,14 +41,8 @@ pub(super) fn body_object(body: &Bytes) -> Result<Map<String, Value>> {
 pub(super) fn query_object(query: Option<&str>) -> Result<Map<String, Value>> {
     let mut object = Map::new();
     let Some(query) = query else { return Ok(object) };
-    for (count, pair) in query.split('&').filter(|pair| !pair.is_empty()).enumerate() {
-        if count == QUERY_PARAMETERS_MAX {
-            return Err(
-                fail!(ParseParameter, "a query may have at most {QUERY_PARAMETERS_MAX} parameters"; "查询参数最多 {QUERY_PARAMETERS_MAX} 个"),
-            );
-        }
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (key, value) = (unescaped(key)?, Value::String(unescaped(value)?));
+    for (key, value) in strict::query_pairs(query, QUERY_PARAMETERS_MAX)? {
+        let value = Value::String(value);
         match object.get_mut(&key) {
             None => {
                 object.insert(key, value);
@@ -77,98 +52,6 @@ pub(super) fn query_object(query: Option<&str>) -> Result<Map<String, Value>> {
         }
     }
     Ok(object)
-}
-
-/// Takes `%41` and `+` back.
-fn unescaped(text: &str) -> Result<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => hex_pair(rest.next(), rest.next()).ok_or_else(query_error)?,
-            other => other,
-        });
-    }
-    String::from_utf8(bytes).map_err(|_| query_error())
-}
-
-fn hex_pair(high: Option<u8>, low: Option<u8>) -> Option<u8> {
-    let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
-}
-
-fn query_error() -> hvnode_core::AgentError {
-    fail!(ParseParameter, "the query is not valid percent-encoded UTF-8"; "查询字符串不是合法的百分号编码 UTF-8")
-}
-
-const TWICE: &str = "twice: ";
-
-/// A JSON value in which no object has a name twice: two readers of the same text must not see two different values.
-struct Strict(Value);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Self)
-    }
-}
-
-struct StrictVisitor;
-
-impl<'de> Visitor<'de> for StrictVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> std::result::Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, truth: bool) -> std::result::Result<Value, E> {
-        Ok(truth.into())
-    }
-
-    fn visit_i64<E>(self, number: i64) -> std::result::Result<Value, E> {
-        Ok(number.into())
-    }
-
-    fn visit_u64<E>(self, number: u64) -> std::result::Result<Value, E> {
-        Ok(number.into())
-    }
-
-    fn visit_f64<E>(self, number: f64) -> std::result::Result<Value, E> {
-        Ok(number.into())
-    }
-
-    fn visit_str<E>(self, text: &str) -> std::result::Result<Value, E> {
-        Ok(text.into())
-    }
-
-    fn visit_string<E>(self, text: String) -> std::result::Result<Value, E> {
-        Ok(text.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> std::result::Result<Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(Strict(item)) = access.next_element()? {
-            items.push(item);
-        }
-        Ok(Value::Array(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> std::result::Result<Value, A::Error> {
-        let mut object = Map::new();
-        while let Some(key) = access.next_key::<String>()? {
-            if object.contains_key(&key) {
-                return Err(A::Error::custom(format!("{TWICE}{}", shown(&key))));
-            }
-            let Strict(value) = access.next_value()?;
-            object.insert(key, value);
-        }
-        Ok(Value::Object(object))
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::route::{Method, Offer, Route};
 use super::{audit, decode, event_stream, input};
 use crate::body::{drain, read_body};
 use crate::context::{ApiContext, FrameErrors, NodeIdentity, Peer, RequestId};
+use crate::strict;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
@@ -56,7 +57,7 @@ pub(super) async fn serve(shared: Arc<Shared>, route: Arc<Route>, request: Reque
 pub(super) async fn unknown_route(shared: Arc<Shared>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
     drain(&mut body).await;
-    let path = decode::shown(parts.uri.path());
+    let path = strict::shown(parts.uri.path());
     let error = match decode::closest(parts.uri.path(), shared.paths.iter().copied()) {
         Some(close) => fail!(NotSupported, "there is no route {path}, did you mean {close}?"; "没有路由 {path}，是否为 {close}？"),
         None => fail!(NotSupported, "there is no route {path}"; "没有路由 {path}"),
@@ -127,11 +128,11 @@ async fn write_unlogged(route: &Route, call: &mut Call, parts: &Parts, body: &mu
     input::check_content_type(&parts.headers, bytes.is_empty()).map_err(at!())?;
     *object = input::body_object(&bytes).map_err(at!())?;
     if let Some(name) = input::query_object(parts.uri.query()).map_err(at!())?.keys().next() {
-        let name = decode::shown(name);
+        let name = strict::shown(name);
         return Err(fail!(ParameterInvalid, "{name} must stand in the body: a POST has no query parameters"; "{name} 应放在请求体中: POST 没有查询参数").into());
     }
     if route.offer == Offer::LogIn {
-        call.caller.user_name = object.get("user_name").and_then(Value::as_str).map(decode::shown).unwrap_or_default();
+        call.caller.user_name = object.get("user_name").and_then(Value::as_str).map(strict::shown).unwrap_or_default();
     }
     (route.handler)(call.clone(), object.clone()).await
 }

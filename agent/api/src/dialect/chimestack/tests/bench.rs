@@ -5,6 +5,7 @@ use super::shape_check::check_answer;
 use crate::accounts::{Accounts, AccountsConfig};
 use crate::context::{ApiContext, NodeIdentity, Peer, RequestId};
 use crate::records::Records;
+use crate::test_support::{SOON, wait_for};
 use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode, header};
@@ -15,11 +16,9 @@ use hvnode_core::model::Role;
 use hvnode_core::port::{Clock, Store, SystemClock};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
 use tower::ServiceExt;
 use uuid::Uuid;
 
-pub(super) const SOON: Duration = Duration::from_secs(10);
 pub(super) const PASSWORD: &str = "admin";
 
 /// A node and its API.
@@ -215,27 +214,13 @@ impl Bench {
 
     /// Waits until a GET answers 404.
     pub(super) async fn gone(&self, path: &str) -> Answer {
-        let deadline = tokio::time::Instant::now() + SOON;
-        loop {
-            let answer = self.get(path).await;
-            if answer.status == StatusCode::NOT_FOUND {
-                return answer;
-            }
-            assert!(tokio::time::Instant::now() < deadline, "{path} stays: {}", answer.body);
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let ask = async || Some(self.get(path).await).filter(|answer| answer.status == StatusCode::NOT_FOUND);
+        wait_for(&format!("{path} to go"), SOON, ask).await
     }
 
     pub(super) async fn until(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        let deadline = tokio::time::Instant::now() + SOON;
-        loop {
-            let answer = self.get(path).await;
-            if is_so(answer.result()) {
-                return answer.result().clone();
-            }
-            assert!(tokio::time::Instant::now() < deadline, "{path}: {}", answer.body);
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let ask = async || Some(self.get(path).await.result().clone()).filter(&is_so);
+        wait_for(path, SOON, ask).await
     }
 
     /// What a refused request must leave as it was.

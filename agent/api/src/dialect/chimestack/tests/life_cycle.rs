@@ -1,6 +1,7 @@
 //! A VM from its making to its end, and what other APIs see of it.
 
-use super::bench::{Bench, SOON, text};
+use super::bench::{Bench, text};
+use crate::test_support::SOON;
 use hvnode_core::engine::ChangeRequest;
 use hvnode_core::model::VmStatus;
 use hvnode_core::verb::{ChangeInput, VmOnlyInput};

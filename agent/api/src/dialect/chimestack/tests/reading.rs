@@ -2,11 +2,11 @@
 
 use super::super::route::Reply;
 use super::super::table::routes;
-use super::bench::{Bench, SOON, text};
+use super::bench::{Bench, text};
+use crate::test_support::measured;
 use http::Method;
 use hvnode_core::model::Role;
 use serde_json::{Value, json};
-use std::time::Duration;
 use uuid::Uuid;
 
 #[tokio::test]
@@ -92,11 +92,7 @@ async fn usage_of_vm_disk_nic_and_host_comes_from_the_history() {
     let bench = Bench::new().await;
     let uuid = bench.vm("web-1").await;
     let vm_uuid = Uuid::try_parse(&uuid).unwrap();
-    let deadline = tokio::time::Instant::now() + SOON;
-    while bench.engine.readings().vm_point(vm_uuid).is_none() || bench.engine.readings().host_point().is_none() {
-        assert!(tokio::time::Instant::now() < deadline, "host or VM is never sampled");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    measured(&bench.engine, vm_uuid).await;
     let vm = bench.get(&format!("/v1/vm/{uuid}")).await.result()["vm"].clone();
     let host = text(&vm["host_name"]);
     let (volume, nic) = (text(&vm["volumes"][0]["uuid"]), text(&vm["nics"][0]["uuid"]));

@@ -3,21 +3,20 @@
 use super::super::{NativeOptions, router};
 use crate::accounts::{Accounts, AccountsConfig};
 use crate::context::{ApiContext, NodeIdentity, Peer, RequestId};
+use crate::test_support::{SOON, measured};
 use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
 use hvnode_core::engine::{Engine, EngineConfig, EnginePorts};
 use hvnode_core::fake::{FakeHistory, FakeHypervisor, FakeImageTransfer, FakeNode, FakeProbe, FakeStore, Faults, NodeOptions};
-use hvnode_core::model::{Readings, Role};
+use hvnode_core::model::Role;
 use hvnode_core::port::{Clock, Durability, Store, SystemClock, Write};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
 use tower::ServiceExt;
 use uuid::Uuid;
 
-pub(super) const SOON: Duration = Duration::from_secs(10);
 pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// A node and its API. Requests come from a trusted unix peer unless a token is sent.
@@ -122,12 +121,7 @@ impl Bench {
 
     /// Waits until the host and a VM have a point of usage.
     pub(super) async fn measured(&self, vm_uuid: Uuid) {
-        let deadline = tokio::time::Instant::now() + SOON;
-        let is_measured = |readings: &Readings| readings.vm_point(vm_uuid).is_some() && readings.host_point().is_some();
-        while !is_measured(&self.engine.readings()) {
-            assert!(tokio::time::Instant::now() < deadline, "host or VM is never sampled");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        measured(&self.engine, vm_uuid).await;
     }
 
     pub(super) async fn send(&self, mut request: Request<Body>) -> Answer {

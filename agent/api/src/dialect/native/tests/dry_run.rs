@@ -1,6 +1,7 @@
 //! Dry runs: the verdict with every reason, and nothing else.
 
-use super::bench::{Bench, SOON};
+use super::bench::Bench;
+use crate::test_support::SOON;
 use serde_json::{Value, json};
 
 async fn log_length(bench: &Bench) -> u64 {

@@ -1,10 +1,10 @@
 //! Events: pages by cursor, waiting for the next one, the stream and its resumption.
 
 use super::super::event_stream::STREAMS_MAX;
-use super::bench::{Bench, SOON};
+use super::bench::Bench;
 use crate::frame::FrameLimits;
 use crate::listener::{BoundSocket, PeerTrust, serve};
-use crate::test_support::frame;
+use crate::test_support::{SOON, frame};
 use axum::body::Body;
 use axum::response::Response;
 use http::header;

@@ -1,6 +1,7 @@
 //! Changes: what a client that does everything right gets.
 
-use super::bench::{Bench, SOON};
+use super::bench::Bench;
+use crate::test_support::SOON;
 use hvnode_core::fake::Fault;
 use hvnode_core::model::VmStatus;
 use serde_json::{Value, json};

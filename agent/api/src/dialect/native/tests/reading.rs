@@ -32,7 +32,7 @@ async fn somebody_elses_vm_is_shown_and_cannot_be_changed() {
     let bench = Bench::new().await;
     let vm_uuid = Uuid::from_u128(9);
     bench.node.define_outside(outsider(vm_uuid));
-    assert!(bench.engine.wait_until(super::bench::SOON, |snapshot| snapshot.vms.contains_key(&vm_uuid)).await);
+    assert!(bench.engine.wait_until(crate::test_support::SOON, |snapshot| snapshot.vms.contains_key(&vm_uuid)).await);
     let list = bench.get("/v1/vm/list").await;
     let vm = &list.data()["list"][0];
     assert_eq!((&vm["management"], &vm["vm_name"], &vm["cpu_cores"]), (&json!("unmanaged"), &json!("somebody's"), &json!(3)));
@@ -107,7 +107,7 @@ async fn host_repository_and_networks_are_shown() {
     let repository = bench.get("/v1/repository/list").await;
     let uuid = repository.data()["list"][0]["repository_uuid"].as_str().unwrap();
     assert!(bench.get(&format!("/v1/repository/inspect?repository_uuid={uuid}")).await.data()["repository"]["storage_size"].is_u64());
-    assert!(bench.engine.wait_until(super::bench::SOON, |snapshot| !snapshot.networks.is_empty()).await);
+    assert!(bench.engine.wait_until(crate::test_support::SOON, |snapshot| !snapshot.networks.is_empty()).await);
     let networks = bench.get("/v1/network/list?sort_by=name").await;
     let network = &networks.data()["list"][0];
     assert_eq!((&network["network_type"], &network["dhcp_enabled"]), (&json!("nat"), &json!(true)));

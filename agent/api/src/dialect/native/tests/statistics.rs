@@ -2,13 +2,13 @@
 
 use super::super::route::Offer;
 use super::super::table::routes;
-use super::bench::{Bench, SOON};
+use super::bench::Bench;
+use crate::test_support::{SOON, wait_for};
 use hvnode_core::fake::FakeMonitor;
 use hvnode_core::model::{DiskRates, MemoryView, Resolution, Timestamp, UsagePoint};
 use hvnode_core::port::{HistoryPoint, HistoryStore};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
 use uuid::Uuid;
 
 /// Start of the minute this many minutes ago.
@@ -101,13 +101,7 @@ async fn a_vm_that_does_not_answer_is_stale_and_one_that_is_off_unavailable() {
         answer.data()["freshness"].as_str().unwrap().to_owned()
     };
     let becomes = |wanted: &'static str| async move {
-        tokio::time::timeout(4 * SOON, async {
-            while freshness().await != wanted {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        })
-        .await
-        .unwrap_or_else(|_| panic!("never {wanted}"));
+        wait_for(wanted, 4 * SOON, async || (freshness().await == wanted).then_some(())).await;
     };
     becomes("fresh").await;
     bench.node.set_monitor(vm_uuid.parse().unwrap(), FakeMonitor::Hangs);

@@ -1,6 +1,7 @@
 //! The trash, adoption, and what an inspect tells about both.
 
-use super::bench::{Bench, SOON};
+use super::bench::Bench;
+use crate::test_support::SOON;
 use hvnode_core::model::Management;
 use serde_json::{Value, json};
 use uuid::Uuid;

@@ -4,6 +4,7 @@ use super::super::convert::project_id;
 use super::super::{OpenStackErrors, OpenStackOptions, router};
 use crate::accounts::{Accounts, AccountsConfig};
 use crate::context::{ApiContext, FrameErrors, NodeIdentity, Peer, RequestId};
+use crate::test_support::{SOON, wait_for};
 use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Request, StatusCode, header};
@@ -14,10 +15,8 @@ use hvnode_core::model::Role;
 use hvnode_core::port::{Clock, OperationFilter, Page, SortOrder, Store, SystemClock};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
 use tower::ServiceExt;
 
-pub(super) const SOON: Duration = Duration::from_secs(10);
 const REQUEST_UUID: &str = "0192f0c0-0000-7000-8000-000000000001";
 
 pub(super) struct Bench {
@@ -185,25 +184,17 @@ impl Bench {
 
     /// Waits until a server is in a settled state.
     pub(super) async fn until(&self, id: &str, status: &str) -> Value {
-        let deadline = tokio::time::Instant::now() + SOON;
-        loop {
-            let answer = self.get(&format!("/compute/v2.1/servers/{id}")).await;
-            let server = answer.body["server"].clone();
-            if server["status"] == status && server["OS-EXT-STS:task_state"].is_null() {
-                return server;
-            }
-            assert!(tokio::time::Instant::now() < deadline, "never {status}: {}", answer.body);
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let ask = async || {
+            let server = self.get(&format!("/compute/v2.1/servers/{id}")).await.body["server"].clone();
+            (server["status"] == status && server["OS-EXT-STS:task_state"].is_null()).then_some(server)
+        };
+        wait_for(&format!("server {id} to be {status}"), SOON, ask).await
     }
 
     /// Waits until a server is gone.
     pub(super) async fn until_gone(&self, id: &str) {
-        let deadline = tokio::time::Instant::now() + SOON;
-        while self.get(&format!("/compute/v2.1/servers/{id}")).await.status != 404 {
-            assert!(tokio::time::Instant::now() < deadline, "it never goes");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let ask = async || (self.get(&format!("/compute/v2.1/servers/{id}")).await.status == 404).then_some(());
+        wait_for(&format!("server {id} to go"), SOON, ask).await;
     }
 
     /// What a refused request must leave as it was.

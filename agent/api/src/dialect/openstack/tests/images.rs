@@ -20,7 +20,7 @@ async fn an_image_is_announced_imported_changed_and_removed() {
     let uuid: uuid::Uuid = id.parse().unwrap();
     let is_ready =
         move |s: &hvnode_core::engine::Snapshot| s.images.get(&uuid).is_some_and(|i| i.status == hvnode_core::model::ImageStatus::Ready);
-    assert!(bench.engine.wait_until(super::bench::SOON, is_ready).await);
+    assert!(bench.engine.wait_until(crate::test_support::SOON, is_ready).await);
     bench.post(&format!("{path}/import"), import).await.is(409);
     let patch = json!([{"op": "replace", "path": "/name", "value": "b"}, {"op": "add", "path": "/min_ram", "value": 64}, {"op": "add", "path": "/mine", "value": "x"}]);
     let changed = bench.call("PATCH", &path, Some(patch)).await;

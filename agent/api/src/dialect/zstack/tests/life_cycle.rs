@@ -1,6 +1,7 @@
 //! VMs through this API from their making to their end.
 
-use super::bench::{Bench, SOON, result};
+use super::bench::{Bench, result};
+use crate::test_support::SOON;
 use hvnode_core::fake::Fault;
 use hvnode_core::model::{Firmware, ObservedVm, PowerState, StateReason, VmStatus};
 use serde_json::json;
