@@ -7,7 +7,7 @@ pub(crate) mod metrics;
 pub(crate) mod node;
 pub(crate) mod reader;
 
-pub(crate) use client::Answer;
+pub(crate) use client::{Answer, Client};
 pub(crate) use node::Node;
 pub(crate) use reader::{Reader, is_told, times_told};
 
