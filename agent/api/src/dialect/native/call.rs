@@ -8,6 +8,7 @@ use hvnode_core::engine::Snapshot;
 use hvnode_core::model::{Caller, Readings};
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 /// Name of this dialect in callers, tokens and the operation log.
@@ -26,6 +27,8 @@ pub(super) struct Call {
     pub(super) token: Option<String>,
     /// The route, as in the operation log.
     pub(super) path: &'static str,
+    /// Answers that may still wait for an event.
+    pub(super) long_polls: Arc<Semaphore>,
 }
 
 impl Call {

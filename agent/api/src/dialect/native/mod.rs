@@ -54,6 +54,7 @@ pub fn router(context: ApiContext, options: NativeOptions) -> axum::Router {
         cache: cache::ListCache::default(),
         paths,
         streams: Arc::new(Semaphore::new(event_stream::STREAMS_MAX)),
+        long_polls: Arc::new(Semaphore::new(resource::event::LONG_POLLS_MAX)),
     });
     let mut router = axum::Router::new();
     for route in routes {

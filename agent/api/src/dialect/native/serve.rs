@@ -33,6 +33,8 @@ pub(super) struct Shared {
     pub(super) paths: Vec<&'static str>,
     /// Event streams that may still be opened.
     pub(super) streams: Arc<Semaphore>,
+    /// Answers that may still wait for an event.
+    pub(super) long_polls: Arc<Semaphore>,
 }
 
 /// Answers a request to a known route.
@@ -146,12 +148,13 @@ fn check_role(route: &Route, caller: &Caller) -> Result<()> {
 }
 
 fn open_call(shared: &Shared, route: &Route, parts: &Parts) -> Result<Call> {
-    let (context, options) = (&shared.context, shared.options);
+    let (context, options, long_polls) = (&shared.context, shared.options, shared.long_polls.clone());
     let unknown_peer = Peer { address: "unknown".to_owned(), trusted_user: None };
     let peer = parts.extensions.get::<Peer>().unwrap_or(&unknown_peer);
     let request_id = parts.extensions.get::<RequestId>().map_or_else(|| Uuid::new_v4().to_string(), |id| id.0.clone());
     if route.offer == Offer::LogIn {
-        return Ok(Call { context: context.clone(), options, caller: stranger(peer, request_id), token: None, path: route.path });
+        let caller = stranger(peer, request_id);
+        return Ok(Call { context: context.clone(), options, caller, token: None, path: route.path, long_polls });
     }
     let token = token(&parts.headers)?;
     let caller = match (&token, &peer.trusted_user) {
@@ -159,7 +162,7 @@ fn open_call(shared: &Shared, route: &Route, parts: &Parts) -> Result<Call> {
         (None, Some(user)) => context.accounts.trusted_caller(DIALECT, user, &request_id),
         (None, None) => return Err(fail!(TokenMissing)),
     };
-    Ok(Call { context: context.clone(), options, caller, token, path: route.path })
+    Ok(Call { context: context.clone(), options, caller, token, path: route.path, long_polls })
 }
 
 /// Somebody who has not logged in yet.

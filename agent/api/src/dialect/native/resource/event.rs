@@ -5,9 +5,10 @@ use super::super::check::{self, SIZE_MAX};
 use super::super::envelope::Data;
 use super::kind_word;
 use hvnode_core::model::Event;
-use hvnode_core::{Result, at};
+use hvnode_core::{Result, at, fail};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use tokio::sync::SemaphorePermit;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -17,6 +18,8 @@ const LIMIT_DEFAULT: u64 = 100;
 const LIMIT_MAX: u64 = 1000;
 /// Most seconds that an answer waits for an event.
 const WAIT_SECONDS_MAX: u64 = 60;
+/// Most answers that wait for an event at the same time: they hold a place of a read, and reads must go on.
+pub(in super::super) const LONG_POLLS_MAX: usize = 64;
 
 /// Something that happened.
 #[derive(Debug, Serialize, ToSchema)]
@@ -74,7 +77,7 @@ pub(in super::super) struct EventListQuery {
     /// Most events of the answer.
     #[schema(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u64>,
-    /// Where there is no event yet, wait so many seconds for one.
+    /// Where there is no event yet, wait so many seconds for one. At most 64 requests wait at the same time; others are refused with 10012.
     #[schema(maximum = 60, default = 0)]
     wait_seconds: Option<u64>,
 }
@@ -96,9 +99,17 @@ pub(in super::super) async fn list(call: Call, query: EventListQuery) -> Result<
     let cursor = check::within("cursor", query.cursor.unwrap_or(0), 0, SIZE_MAX)?;
     let limit = check::within("limit", query.limit.unwrap_or(LIMIT_DEFAULT), 1, LIMIT_MAX)?;
     let wait = Duration::from_secs(check::within("wait_seconds", query.wait_seconds.unwrap_or(0), 0, WAIT_SECONDS_MAX)?);
+    let _turn = if wait.is_zero() { None } else { Some(turn(&call)?) };
     let page = call.context.engine.events(cursor, usize::try_from(limit).unwrap_or(1), wait).await.map_err(at!())?;
     let list: Vec<_> = page.events.iter().map(|event| EventView::of(event)).collect();
     Data::of(&EventListData { total_count: list.len() as u64, list, next_cursor: page.next_cursor, has_gap: page.has_gap })
+}
+
+/// A place among those who wait for an event.
+fn turn(call: &Call) -> Result<SemaphorePermit<'_>> {
+    call.long_polls.try_acquire().map_err(|_| {
+        fail!(TooManyRequests, "{LONG_POLLS_MAX} requests wait for events already, try again later"; "已有 {LONG_POLLS_MAX} 个请求在等待事件, 请稍后重试")
+    })
 }
 
 /// Where to begin.

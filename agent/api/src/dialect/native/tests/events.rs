@@ -7,6 +7,7 @@ use crate::listener::{BoundSocket, PeerTrust, serve};
 use crate::test_support::{SOON, frame};
 use axum::body::Body;
 use axum::response::Response;
+use futures_util::FutureExt;
 use http::header;
 use http_body_util::BodyExt;
 use hvnode_core::model::{Event, EventKind, ResourceKey, ResourceType, Role, Timestamp};
@@ -281,6 +282,24 @@ async fn wrong_cursors_limits_and_waits_are_refused() {
         assert_eq!(answer["status_code"], 10003);
         assert!(answer["message"].as_str().unwrap().contains("Last-Event-ID"), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn those_who_wait_for_events_are_bounded_and_leave_room_for_others() {
+    let bench = Bench::new().await;
+    let cursor = page(&bench, "").await["next_cursor"].clone();
+    let path = format!("/v1/event/list?cursor={cursor}&wait_seconds=60");
+    let mut waiting: Vec<_> = (0..64).map(|_| Box::pin(bench.get(&path))).collect();
+    for one in &mut waiting {
+        assert!(one.as_mut().now_or_never().is_none());
+    }
+    let refused = bench.get(&path).await;
+    assert_eq!(refused.code(), 10012);
+    assert!(refused.message().contains("try again"), "{}", refused.message());
+    page(&bench, &format!("cursor={cursor}")).await;
+    waiting.pop();
+    let mut next = Box::pin(bench.get(&path));
+    assert!(next.as_mut().now_or_never().is_none(), "a place that is free again is taken");
 }
 
 #[tokio::test]
