@@ -11,6 +11,7 @@ use super::vm_view::VmView;
 use hvnode_core::engine::Snapshot;
 use hvnode_core::model::{ConnectionState, Readings, Timestamp, VmStatus};
 use hvnode_core::port::VOLUMES_POOL;
+use hvnode_core::verb::promised_cpu_cores;
 use hvnode_core::{Result, fail};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -89,7 +90,7 @@ impl<'a> HostView<'a> {
             cpu_sockets: capabilities.map(|c| c.cpu_sockets),
             cpu_cores: capabilities.map(|c| c.cpu_cores),
             cpu_threads: capabilities.map(|c| c.cpu_threads),
-            used_cpu_cores: used_cpu_cores(snapshot),
+            used_cpu_cores: promised_cpu_cores(snapshot),
             cpu_ratio: settings.cpu_ratio,
             memory_size: facts.memory_bytes,
             used_memory_size: usage.and_then(|point| point.memory_used_bytes),
@@ -114,17 +115,6 @@ fn status_word(snapshot: &Snapshot) -> &'static str {
         ConnectionState::Connecting => "degraded",
         ConnectionState::Down(_) => "down",
     }
-}
-
-/// Virtual processors of VMs that hold processors now.
-pub(super) fn used_cpu_cores(snapshot: &Snapshot) -> u64 {
-    let is_off =
-        |status| matches!(status, VmStatus::Stopped | VmStatus::Crashed | VmStatus::Suspended | VmStatus::Deleted | VmStatus::Error);
-    let cores = |vm: &hvnode_core::model::Vm| {
-        let recorded = vm.record.as_ref().map(|record| record.cpu_cores);
-        u64::from(recorded.or(vm.observed.as_ref().map(|observed| observed.cpu_cores)).unwrap_or(0))
-    };
-    snapshot.vms.values().filter(|vm| !is_off(vm.status)).map(|vm| cores(vm)).sum()
 }
 
 /// The host asked for: this one where none is named, `None` where it is another.

@@ -3,12 +3,12 @@
 use super::super::call::Call;
 use super::super::envelope::Data;
 use super::Nothing;
-use super::host::used_cpu_cores;
 use super::repository::pool;
 use hvnode_core::Result;
 use hvnode_core::engine::Snapshot;
 use hvnode_core::model::{Readings, VmStatus};
 use hvnode_core::port::VOLUMES_POOL;
+use hvnode_core::verb::promised_cpu_cores;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -48,7 +48,7 @@ impl Summary {
             image_count: snapshot.images.len(),
             usd_count: snapshot.volumes.len(),
             cpu_cores: snapshot.capabilities.as_ref().map(|capabilities| capabilities.cpu_threads),
-            used_cpu_cores: used_cpu_cores(snapshot),
+            used_cpu_cores: promised_cpu_cores(snapshot),
             memory_size: snapshot.facts.memory_bytes,
             used_memory_size: readings.host_point().and_then(|point| point.memory_used_bytes),
             storage_size: disks.map(|pool| pool.capacity_bytes),
