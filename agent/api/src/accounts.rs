@@ -7,6 +7,7 @@ mod lockout;
 mod password;
 mod sessions;
 
+use crate::context::TrustedPeer;
 use arc_swap::ArcSwap;
 use argon2::Params;
 use hvnode_core::model::{Account, Caller, DEFAULT_TENANT_UUID, NameFault, Role, Timestamp, TokenRecord, check_name};
@@ -286,15 +287,15 @@ impl Accounts {
         })
     }
 
-    /// A caller for a peer that the unix socket lets in without a token.
-    pub fn trusted_caller(&self, dialect: &str, user: &str, request_id: &str) -> Caller {
+    /// A caller for a peer that is let in without a token, by its unix credentials or its client certificate.
+    pub fn trusted_caller(&self, dialect: &str, peer: &TrustedPeer, client_address: &str, request_id: &str) -> Caller {
         Caller {
             user_uuid: Uuid::nil(),
-            user_name: user.to_owned(),
-            role: Role::Admin,
+            user_name: peer.user_name.clone(),
+            role: peer.role,
             tenant_uuid: DEFAULT_TENANT_UUID,
             dialect: dialect.to_owned(),
-            client_address: "unix".to_owned(),
+            client_address: client_address.to_owned(),
             request_id: request_id.to_owned(),
         }
     }

@@ -4,6 +4,7 @@ use crate::accounts::Accounts;
 use crate::records::Records;
 use hvnode_core::AgentError;
 use hvnode_core::engine::Engine;
+use hvnode_core::model::Role;
 use std::sync::Arc;
 
 /// Shared by all handlers; cheap to clone.
@@ -37,8 +38,29 @@ pub struct NodeIdentity {
 pub struct Peer {
     /// `192.0.2.1`, or `unix`.
     pub address: String,
-    /// Set on the unix socket for peers that the configuration lets in without a token (root, group `hvnode`).
-    pub trusted_user: Option<String>,
+    /// Set for peers that the configuration lets in without a token: on the unix socket root and group `hvnode`, over TLS the holders of
+    /// listed client certificates.
+    pub trusted: Option<TrustedPeer>,
+    /// Names of a client certificate that is of our authority, and that the configuration does not list: it gets refusals only.
+    pub unlisted_certificate: Option<String>,
+    /// Did it come over TLS?
+    pub is_encrypted: bool,
+}
+
+impl Peer {
+    /// A peer that is known by its address only.
+    pub fn at(address: impl Into<String>) -> Self {
+        Self { address: address.into(), trusted: None, unlisted_certificate: None, is_encrypted: false }
+    }
+}
+
+/// A peer that needs no token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustedPeer {
+    /// What the operation log calls it: `uid:0`, `cert:controller.example`.
+    pub user_name: String,
+    /// What it may do.
+    pub role: Role,
 }
 
 /// The identity of one request; a request extension put there by the frame and echoed in every answer.

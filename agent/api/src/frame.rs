@@ -49,6 +49,8 @@ pub struct FrameLimits {
     pub body_timeout: Duration,
     /// Time for the head of a request to arrive once its first byte has.
     pub header_timeout: Duration,
+    /// Time for a TLS handshake, the client's first byte included.
+    pub handshake_timeout: Duration,
     /// Time a connection may stay without a request.
     pub idle_timeout: Duration,
     /// Connections at the same time.
@@ -63,6 +65,7 @@ impl Default for FrameLimits {
             body_bytes_max: 1 << 20,
             body_timeout: Duration::from_secs(30),
             header_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             connections_max: 1024,
         }
@@ -146,7 +149,8 @@ impl Frame {
         let span = request_span(&request, &request_id, peer, is_logged_at_info);
         request.extensions_mut().insert(peer.clone());
         request.extensions_mut().insert(RequestId(request_id.clone()));
-        let mut response = self.answer(request, &request_id, is_surplus).instrument(span.clone()).await;
+        let unlisted = peer.unlisted_certificate.as_deref();
+        let mut response = self.answer(request, &request_id, is_surplus, unlisted).instrument(span.clone()).await;
         if let Ok(value) = HeaderValue::from_str(&request_id) {
             response.headers_mut().insert(REQUEST_ID_HEADER, value);
         }
@@ -158,7 +162,7 @@ impl Frame {
         response
     }
 
-    async fn answer<B>(&self, request: Request<B>, request_id: &str, is_surplus: bool) -> Response
+    async fn answer<B>(&self, request: Request<B>, request_id: &str, is_surplus: bool, unlisted: Option<&str>) -> Response
     where
         B: hyper::body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<axum::BoxError>,
@@ -174,6 +178,13 @@ impl Frame {
             // Whoever is refused takes no place from others while its body is read.
             drop(in_flight);
             let error = fail!(TooManyRequests, "the node is at its limit, try again later"; "节点已达上限, 请稍后重试");
+            return self.refuse(&mut request, request_id, &error).await;
+        }
+        if let Some(names) = unlisted {
+            drop(in_flight);
+            let error = fail!(PermissionDenied,
+                "the client certificate ({names}) is not listed in tls.client_names of the node";
+                "节点的 tls.client_names 中未列出该客户端证书 ({names})");
             return self.refuse(&mut request, request_id, &error).await;
         }
         if announced_length(request.headers()).is_some_and(|length| length > limits.body_bytes_max as u64) {

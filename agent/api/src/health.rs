@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CACHE_CONTROL};
 use http::{HeaderValue, Method, StatusCode};
 use hvnode_core::model::{ConnectionState, Snapshot};
+use parking_lot::RwLock;
 use serde_json::json;
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub struct Health {
     snapshot: SnapshotSource,
     is_store_up: AtomicBool,
     is_draining: AtomicBool,
+    others: RwLock<Vec<ComponentSource>>,
 }
 
 impl fmt::Debug for Health {
@@ -28,20 +30,30 @@ impl fmt::Debug for Health {
 }
 
 /// One thing the daemon needs for its work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Component {
-    /// `store`, `hypervisor`, `inventory`, `daemon`.
+    /// `store`, `hypervisor`, `inventory`, `daemon`, `tls`.
     pub name: &'static str,
     /// Does it work?
     pub is_ready: bool,
     /// One word for its state.
     pub state: &'static str,
+    /// What somebody should look at although it works.
+    pub warning: Option<String>,
 }
+
+/// Tells how a part is that not every node has.
+pub type ComponentSource = Arc<dyn Fn() -> Component + Send + Sync>;
 
 impl Health {
     /// Everything up until told otherwise.
     pub fn new(snapshot: SnapshotSource) -> Arc<Self> {
-        Arc::new(Self { snapshot, is_store_up: AtomicBool::new(true), is_draining: AtomicBool::new(false) })
+        Arc::new(Self { snapshot, is_store_up: AtomicBool::new(true), is_draining: AtomicBool::new(false), others: RwLock::default() })
+    }
+
+    /// One more part to tell about.
+    pub fn add(&self, source: ComponentSource) {
+        self.others.write().push(source);
     }
 
     /// Told by whoever last used the store.
@@ -55,7 +67,7 @@ impl Health {
     }
 
     /// Every component and how it is.
-    pub fn components(&self) -> [Component; 4] {
+    pub fn components(&self) -> Vec<Component> {
         let snapshot = (self.snapshot)();
         let is_store_up = self.is_store_up.load(Ordering::Relaxed);
         let is_draining = self.is_draining.load(Ordering::Relaxed);
@@ -65,12 +77,15 @@ impl Health {
             ConnectionState::Down(_) => "down",
         };
         let is_loaded = snapshot.capabilities.is_some();
-        [
-            Component { name: "daemon", is_ready: !is_draining, state: if is_draining { "draining" } else { "up" } },
-            Component { name: "store", is_ready: is_store_up, state: if is_store_up { "up" } else { "down" } },
-            Component { name: "hypervisor", is_ready: hypervisor == "up", state: hypervisor },
-            Component { name: "inventory", is_ready: is_loaded, state: if is_loaded { "loaded" } else { "loading" } },
-        ]
+        let part = |name, is_ready, state| Component { name, is_ready, state, warning: None };
+        let mut components = vec![
+            part("daemon", !is_draining, if is_draining { "draining" } else { "up" }),
+            part("store", is_store_up, if is_store_up { "up" } else { "down" }),
+            part("hypervisor", hypervisor == "up", hypervisor),
+            part("inventory", is_loaded, if is_loaded { "loaded" } else { "loading" }),
+        ];
+        components.extend(self.others.read().iter().map(|source| source()));
+        components
     }
 
     /// The answer if `path` is one of the two health paths.
@@ -89,8 +104,9 @@ impl Health {
         let is_ready = components.iter().all(|component| component.is_ready);
         let parts: serde_json::Map<_, _> =
             components.iter().map(|c| (c.name.to_owned(), json!({ "ready": c.is_ready, "state": c.state }))).collect();
+        let warnings: Vec<_> = components.iter().filter_map(|c| Some(format!("{}: {}", c.name, c.warning.as_ref()?))).collect();
         let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        (status, Json(json!({ "ready": is_ready, "components": parts }))).into_response()
+        (status, Json(json!({ "ready": is_ready, "warnings": warnings, "components": parts }))).into_response()
     }
 }
 

@@ -1,12 +1,16 @@
 //! Sockets and connections: binding or taking over a socket, accepting, cutting off slow clients, draining.
 
 mod connection;
+mod handshake;
 mod peer;
 mod stream;
 
-use crate::context::Peer;
+use crate::context::{Peer, TrustedPeer};
 use crate::frame::Frame;
-use connection::run_connection;
+use crate::tls::Tls;
+use connection::{Counted, Guest, run_connection, time_to_close};
+use handshake::{peer_of, shake_hands};
+use hvnode_core::model::Role;
 use hvnode_core::{Result, fail};
 use nix::sys::socket::Backlog;
 pub use peer::PeerTrust;
@@ -157,12 +161,28 @@ impl Drop for Listener {
     }
 }
 
+/// Who is let in, and how.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    /// Peers of the unix socket that need no token.
+    pub trust: Arc<PeerTrust>,
+    /// TCP connections speak TLS by these rules; none: plain HTTP.
+    pub tls: Option<Arc<Tls>>,
+}
+
+impl Admission {
+    /// Without TLS.
+    pub fn plain(trust: PeerTrust) -> Self {
+        Self { trust: Arc::new(trust), tls: None }
+    }
+}
+
 /// Accepts on `socket` and answers through `frame` until `stop` turns true; then lets running requests end and returns. Dropping the
 /// future closes every connection at once.
 ///
 /// # Errors
 /// `Internal` where the socket cannot be used.
-pub async fn serve(socket: BoundSocket, frame: Arc<Frame>, trust: Arc<PeerTrust>, stop: watch::Receiver<bool>) -> Result<()> {
+pub async fn serve(socket: BoundSocket, frame: Arc<Frame>, admission: Admission, stop: watch::Receiver<bool>) -> Result<()> {
     let shown = socket.describe();
     let listener =
         Listener::new(socket).map_err(|error| fail!(Internal, "cannot listen on {shown}"; "无法监听 {shown}").caused_by(error))?;
@@ -171,7 +191,7 @@ pub async fn serve(socket: BoundSocket, frame: Arc<Frame>, trust: Arc<PeerTrust>
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok(stream) => admit(stream, &frame, &trust, &stop, &mut connections),
+                Ok(stream) => admit(stream, &frame, &admission, &stop, &mut connections),
                 Err(error) if is_client_fault(&error) => {}
                 Err(error) => {
                     tracing::warn!(listener = %shown, %error, "cannot accept connections, trying again");
@@ -192,7 +212,7 @@ async fn stopping(mut stop: watch::Receiver<bool>) {
     let _sender_gone = stop.wait_for(|is_stopping| *is_stopping).await.is_err();
 }
 
-fn admit(stream: Stream, frame: &Arc<Frame>, trust: &Arc<PeerTrust>, stop: &watch::Receiver<bool>, connections: &mut JoinSet<()>) {
+fn admit(stream: Stream, frame: &Arc<Frame>, admission: &Admission, stop: &watch::Receiver<bool>, connections: &mut JoinSet<()>) {
     let limit = frame.limits().connections_max;
     let open = connections.len();
     let is_surplus = open >= limit;
@@ -202,25 +222,52 @@ fn admit(stream: Stream, frame: &Arc<Frame>, trust: &Arc<PeerTrust>, stop: &watc
             return;
         }
     }
-    let (frame, trust, stop) = (frame.clone(), trust.clone(), stop.clone());
+    let (frame, admission, stop) = (frame.clone(), admission.clone(), stop.clone());
     connections.spawn(async move {
-        let peer = identify(&stream, &trust).await;
-        run_connection(stream, peer, frame, is_surplus, stop).await;
+        let _counted = Counted::new(&frame.connections);
+        let met = tokio::select! {
+            met = meet(stream, &frame, &admission) => met,
+            () = time_to_close(stop.clone()) => None,
+        };
+        if let Some((stream, guest)) = met {
+            run_connection(stream, guest, frame.clone(), is_surplus, stop).await;
+        }
     });
+}
+
+/// Finds out who is there; over TLS by shaking hands. `None`: somebody who is not to be answered.
+async fn meet(stream: Stream, frame: &Frame, admission: &Admission) -> Option<(Stream, Guest)> {
+    let peer = identify(&stream, &admission.trust).await;
+    match (stream, &admission.tls) {
+        (Stream::Tcp(stream), Some(tls)) => {
+            let changes = tls.changes();
+            let stream = shake_hands(stream, tls, frame, &peer.address, frame.limits().handshake_timeout).await?;
+            let chain = stream.get_ref().1.peer_certificates().map(<[_]>::to_vec).unwrap_or_default();
+            let standing = tls.standing(&chain);
+            let peer = peer_of(&standing, peer.address, frame)?;
+            let guest = Guest { peer, rules: Some(connection::Rules { tls: tls.clone(), chain, standing, changes }) };
+            Some((Stream::Tls(Box::new(stream)), guest))
+        }
+        (stream, _) => Some((stream, Guest { peer, rules: None })),
+    }
 }
 
 async fn identify(stream: &Stream, trust: &PeerTrust) -> Peer {
     match stream {
         Stream::Tcp(stream) => {
             let address = stream.peer_addr().map_or_else(|_| "unknown".to_owned(), |address| address.ip().to_canonical().to_string());
-            Peer { address, trusted_user: None }
+            Peer::at(address)
         }
+        // Known by its certificate, not by its socket.
+        Stream::Tls(_) => Peer::at("unknown"),
         Stream::Unix(stream) => {
-            let trusted_user = match stream.peer_cred() {
+            let user_name = match stream.peer_cred() {
                 Ok(credentials) => trust.trusted_user(credentials.uid(), credentials.gid()).await,
                 Err(_) => None,
             };
-            Peer { address: "unix".to_owned(), trusted_user }
+            // The group of the socket is the group of admins.
+            let trusted = user_name.map(|user_name| TrustedPeer { user_name, role: Role::Admin });
+            Peer { trusted, ..Peer::at("unix") }
         }
     }
 }
@@ -233,3 +280,5 @@ fn is_client_fault(error: &std::io::Error) -> bool {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

@@ -60,6 +60,9 @@ pub struct Metrics {
     jobs_ended: IntCounterVec,
     job_duration: HistogramVec,
     certificate_expiry: GaugeVec,
+    handshake_failures: IntCounterVec,
+    tls_reloads: IntCounterVec,
+    tls_reload_failed: IntGauge,
     vms: IntGaugeVec,
     hypervisor_up: IntGauge,
     build_info: GaugeVec,
@@ -109,6 +112,16 @@ impl Metrics {
                 Opts::new("hvnode_tls_certificate_expiry_timestamp_seconds", "When a listener's certificate expires, since the epoch."),
                 &["listener"],
             )?,
+            handshake_failures: counter(
+                "hvnode_tls_handshake_failures_total",
+                "Connections to a TLS listener that never got as far as a request, by reason.",
+                &["listener", "reason"],
+            )?,
+            tls_reloads: counter("hvnode_tls_reloads_total", "Times that certificate and key were read again.", &["outcome"])?,
+            tls_reload_failed: IntGauge::new(
+                "hvnode_tls_reload_failed",
+                "1 while the certificate, key or client authority on disk cannot be used and the old ones stay in force.",
+            )?,
             vms: gauges("hvnode_vms", "Virtual machines, unmanaged ones included.", &["status"])?,
             hypervisor_up: IntGauge::new("hvnode_hypervisor_up", "1 while libvirt answers.")?,
             build_info: GaugeVec::new(Opts::new("hvnode_build_info", "Always 1; the version is in the label."), &["version"])?,
@@ -119,7 +132,7 @@ impl Metrics {
     }
 
     fn register(&self) -> prometheus::Result<()> {
-        let all: [Box<dyn prometheus::core::Collector>; 19] = [
+        let all: [Box<dyn prometheus::core::Collector>; 22] = [
             Box::new(self.uptime.clone()),
             Box::new(self.requests.clone()),
             Box::new(self.request_duration.clone()),
@@ -135,6 +148,9 @@ impl Metrics {
             Box::new(self.jobs_ended.clone()),
             Box::new(self.job_duration.clone()),
             Box::new(self.certificate_expiry.clone()),
+            Box::new(self.handshake_failures.clone()),
+            Box::new(self.tls_reloads.clone()),
+            Box::new(self.tls_reload_failed.clone()),
             Box::new(self.vms.clone()),
             Box::new(self.hypervisor_up.clone()),
             Box::new(self.build_info.clone()),
@@ -174,6 +190,17 @@ impl Metrics {
     /// Tells when the certificate of a listener expires.
     pub fn set_certificate_expiry(&self, listener: &str, expiry: Timestamp) {
         self.certificate_expiry.with_label_values(&[listener]).set(expiry.0 as f64 / 1e9);
+    }
+
+    /// Counts a handshake that failed. `reason` is a word of the program.
+    pub(crate) fn handshake_failed(&self, listener: &str, reason: &str) {
+        self.handshake_failures.with_label_values(&[listener, reason]).inc();
+    }
+
+    /// Counts a reading of the TLS files while running.
+    pub(crate) fn tls_reloaded(&self, is_success: bool) {
+        self.tls_reloads.with_label_values(&[if is_success { "success" } else { "failure" }]).inc();
+        self.tls_reload_failed.set(i64::from(!is_success));
     }
 
     pub(crate) fn panicked(&self, dialect: &str) {

@@ -1,5 +1,7 @@
 //! What the frame's own tests share: an empty node, a frame around any router, a raw HTTP client.
 
+pub(crate) mod authority;
+
 use crate::context::FrameErrors;
 use crate::frame::{Frame, FrameLimits, FrameParts};
 use crate::health::{Health, SnapshotSource};

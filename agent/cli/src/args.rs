@@ -6,6 +6,7 @@ use crate::text::Language;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// Create, run and look after the virtual machines of a hvnode
 #[derive(Debug, Parser)]
@@ -27,6 +28,15 @@ pub(crate) struct Global {
     /// Language of messages: en or cn [default: from the locale]
     #[arg(long, global = true, value_name = "LANGUAGE")]
     pub(crate) language: Option<Language>,
+    /// Trust the certificate authorities in this file, in place of the system's, with https:// [default: HVNODE_CA_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Show this client certificate to the node; it may take the place of a log-in [default: HVNODE_CLIENT_CERTIFICATE]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) client_certificate: Option<PathBuf>,
+    /// The private key of the client certificate [default: HVNODE_CLIENT_KEY]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) client_key: Option<PathBuf>,
     /// With a failure, also print where in the node it arose
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
@@ -61,7 +71,7 @@ const TIMEOUT_ID: &str = "shared_timeout";
 /// The whole command line, with the shared options on every command that has none of that name itself.
 pub(crate) fn command() -> clap::Command {
     let url = Arg::new(URL_ID).long("url").value_name("URL").help_heading(EVERYWHERE).help(
-        "Where the node listens: http://HOST:PORT or unix:/PATH [default: HVNODE_URL, else the node's socket, else http://127.0.0.1:7070]",
+        "Where the node listens: https://HOST:PORT, http://HOST:PORT or unix:/PATH [default: HVNODE_URL, else the node's socket, else http://127.0.0.1:7070]",
     );
     let timeout = Arg::new(TIMEOUT_ID)
         .long("timeout")
@@ -126,6 +136,9 @@ pub(crate) enum Command {
     /// The operation log: who asked for what, and how it ended
     #[command(subcommand)]
     Log(noun::log::LogCommand),
+    /// Certificates for a small site: an authority, the node's certificate, and clients'
+    #[command(subcommand)]
+    Tls(noun::tls::TlsCommand),
     /// Print a completion script for a shell, such as: hvctl completion bash > /etc/bash_completion.d/hvctl
     Completion {
         /// Which shell

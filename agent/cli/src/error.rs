@@ -19,9 +19,11 @@ Exit codes:
   130  interrupted; a job that was started goes on
 
 Environment:
-  HVNODE_URL, HVNODE_NATIVE_URL  where the node listens: http://HOST:PORT or unix:/PATH
+  HVNODE_URL, HVNODE_NATIVE_URL  where the node listens: https://HOST:PORT, http://HOST:PORT or unix:/PATH
   HVNODE_SOCKET                  its unix socket, if no URL is set (default /run/hvnode/hvnode.sock, if that exists)
   HVNODE_USER, HVNODE_PASSWORD   log in on the fly where a log-in is needed and none is stored
+  HVNODE_CA_FILE                 with https://: authorities to trust in place of the system's
+  HVNODE_CLIENT_CERTIFICATE, HVNODE_CLIENT_KEY  with https://: who we are, in place of a log-in
   NO_COLOR                       no colours, even on a terminal";
 
 /// The kinds of failures a script can tell apart.

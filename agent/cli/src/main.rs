@@ -18,11 +18,11 @@ mod text;
 mod units;
 mod view;
 
-use args::{Cli, Command, Shared};
-use client::{Client, Endpoint, Session};
+use args::{Cli, Command, Global, Shared};
+use client::{Client, Endpoint, Session, TlsFiles};
 use context::Context;
 use error::{CliError, Kind, Result};
-use noun::{account, api, disk, event, host, image, job, log, network, specification, top, vm};
+use noun::{account, api, disk, event, host, image, job, log, network, specification, tls, top, vm};
 use output::Output;
 use std::process::ExitCode;
 use text::Language;
@@ -48,7 +48,12 @@ fn run(cli: Cli, shared: &Shared, out: Output) -> Result<()> {
     if let Command::Completion { shell } = cli.command {
         return print_completion(shell, &out);
     }
-    let endpoint = Endpoint::choose(shared.url.as_deref(), variable, |path| path.exists())?;
+    if let Command::Tls(command) = &cli.command {
+        return tls::run(command, &out);
+    }
+    let Global { ca_file, client_certificate, client_key, .. } = cli.global;
+    let files = TlsFiles::choose(ca_file, client_certificate, client_key, variable)?;
+    let endpoint = Endpoint::choose(shared.url.as_deref(), variable, |path| path.exists())?.with_files(files);
     let session = Session::open(&endpoint, variable);
     let mut context = Context { client: Client::new(endpoint, session), out, is_verbose: cli.global.verbose };
     context.client.limit(shared.timeout);
@@ -81,8 +86,8 @@ async fn dispatch(context: &mut Context, command: Command) -> Result<()> {
         Command::Event(command) => event::run(context, command).await,
         Command::Log(command) => log::run(context, command).await,
         Command::Api(args) => api::run(context, args).await,
-        // it needs no node and was answered before
-        Command::Completion { .. } => Ok(()),
+        // they need no node and were answered before
+        Command::Completion { .. } | Command::Tls(_) => Ok(()),
     }
 }
 

@@ -5,15 +5,17 @@ use crate::first_password::ensure_first_account;
 use crate::identity::host_uuid;
 use crate::metered_store::MeteredStore;
 use crate::sockets::{Inherited, Wanted};
+use crate::tls::{self, Listener};
 use arc_swap::ArcSwap;
 use hvnode_api::accounts::{Accounts, AccountsConfig};
 use hvnode_api::context::{ApiContext, FrameErrors, NodeIdentity};
 use hvnode_api::dialect::{chimestack, native, openstack, zstack};
 use hvnode_api::frame::{Frame, FrameLimits, FrameParts};
 use hvnode_api::health::{Health, SnapshotSource};
-use hvnode_api::listener::{BoundSocket, PeerTrust};
+use hvnode_api::listener::{Admission, BoundSocket, PeerTrust};
 use hvnode_api::metrics::{self, Metrics, PlainErrors, ReadingsSource};
 use hvnode_api::records::Records;
+use hvnode_api::tls::Tls;
 use hvnode_core::AgentError;
 use hvnode_core::engine::{Engine, EngineConfig, EnginePorts, PolicySettings, StatisticsSettings};
 use hvnode_core::fake::{FakeHypervisor, FakeImageTransfer, FakeNode, Faults, NodeOptions};
@@ -31,8 +33,8 @@ use std::time::Duration;
 
 /// Name of the listener for Prometheus.
 pub(crate) const METRICS: &str = "metrics";
-/// Name of the listener of the native dialect.
-const NATIVE: &str = "native";
+/// Name of the listeners of the native dialect.
+pub(crate) const NATIVE: &str = "native";
 
 /// A running node, not yet reachable.
 pub(crate) struct Node {
@@ -41,6 +43,8 @@ pub(crate) struct Node {
     pub(crate) store: Arc<MeteredStore>,
     pub(crate) health: Arc<Health>,
     pub(crate) limits: Arc<ArcSwap<FrameLimits>>,
+    /// Set where a listener speaks TLS.
+    pub(crate) tls: Option<Arc<Tls>>,
     records: Arc<Records>,
     metrics: Arc<Metrics>,
     snapshot: SnapshotSource,
@@ -51,13 +55,14 @@ pub(crate) struct Node {
 pub(crate) struct Door {
     pub(crate) socket: BoundSocket,
     pub(crate) frame: Arc<Frame>,
-    pub(crate) trust: Arc<PeerTrust>,
+    pub(crate) admission: Admission,
 }
 
 /// Starts everything behind the listeners. With `is_simulated`, a node in memory takes the place of libvirt.
 pub(crate) async fn start_node(config: &Config, is_simulated: bool) -> Result<Node, String> {
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION")).map_err(|error| reason(&error))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let tls = start_tls(config, &metrics, &clock).await?;
     let database = config.node.state_dir.join("state.db");
     let sqlite = blocking(move || SqliteStore::open(database)).await?.map_err(|error| reason(&error))?;
     let store = MeteredStore::new(sqlite, metrics.clone());
@@ -86,27 +91,25 @@ pub(crate) async fn start_node(config: &Config, is_simulated: bool) -> Result<No
     let readings: ReadingsSource = Arc::new(move || source.readings());
     let health = Health::new(snapshot.clone());
     store.report_to(&health);
+    if let Some(tls) = tls.clone() {
+        health.add(Arc::new(move || tls.component()));
+    }
     let limits = Arc::new(ArcSwap::from_pointee(frame_limits(config)));
-    Ok(Node { engine, accounts, store, health, limits, records, metrics, snapshot, readings })
+    Ok(Node { engine, accounts, store, health, limits, tls, records, metrics, snapshot, readings })
 }
 
 impl Node {
     /// Opens every listener of the configuration, handed-over sockets first.
     pub(crate) async fn open_doors(&self, config: &Config, mut inherited: Inherited) -> Result<Vec<Door>, String> {
-        let (listen, metrics_addresses) = (config.listen.clone(), config.metrics.listen.clone());
+        let whole = config.clone();
         let opened = blocking(move || -> hvnode_core::Result<_> {
-            let native = &listen.native;
+            let native = &whole.listen.native;
             let trust = PeerTrust::new(&native.unix_group);
             let unix = (!native.unix.as_os_str().is_empty()).then_some(native.unix.as_path());
-            let mut sockets = vec![(NATIVE, inherited.open(&Wanted { name: NATIVE, tcp: &native.tcp, unix, group: trust.group() })?)];
-            let others = [
-                (openstack::DIALECT, &listen.openstack.tcp),
-                (zstack::DIALECT, &listen.zstack.tcp),
-                (chimestack::DIALECT, &listen.chimestack.tcp),
-                (METRICS, &metrics_addresses),
-            ];
-            for (name, tcp) in others {
-                sockets.push((name, inherited.open(&Wanted { name, tcp, unix: None, group: None })?));
+            let mut sockets = Vec::new();
+            for Listener { name, tcp, speaks_tls, .. } in tls::listeners(&whole) {
+                let (unix, group) = if name == NATIVE { (unix, trust.group()) } else { (None, None) };
+                sockets.push((name, speaks_tls, inherited.open(&Wanted { name, tcp, unix, group })?));
             }
             Ok((trust, sockets, inherited.left()))
         });
@@ -116,9 +119,10 @@ impl Node {
         }
         let trust = Arc::new(trust);
         let mut doors = Vec::new();
-        for (name, sockets) in sockets.into_iter().filter(|(_, sockets)| !sockets.is_empty()) {
+        for (name, speaks_tls, sockets) in sockets.into_iter().filter(|(_, _, sockets)| !sockets.is_empty()) {
             let frame = self.frame_of(name, config);
-            doors.extend(sockets.into_iter().map(|socket| Door { socket, frame: frame.clone(), trust: trust.clone() }));
+            let admission = Admission { trust: trust.clone(), tls: self.tls.clone().filter(|_| speaks_tls) };
+            doors.extend(sockets.into_iter().map(|socket| Door { socket, frame: frame.clone(), admission: admission.clone() }));
         }
         Ok(doors)
     }
@@ -173,6 +177,16 @@ impl Node {
             body_bytes_max: config.limits.body_max_bytes,
         }
     }
+}
+
+async fn start_tls(config: &Config, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>) -> Result<Option<Arc<Tls>>, String> {
+    let settings = tls::settings(config, tls::credentials_directory().as_deref()).map_err(|(key, text)| format!("{key}: {text}"))?;
+    let Some(settings) = settings else { return Ok(None) };
+    let names = tls::listeners(config).into_iter().filter(|listener| listener.speaks_tls).map(|listener| listener.name).collect();
+    let threads = tokio::runtime::Handle::current().metrics().num_workers();
+    let (metrics, clock) = (metrics.clone(), clock.clone());
+    let started = blocking(move || Tls::start(&settings, names, threads, metrics, clock)).await?;
+    started.map(Some).map_err(|problem| format!("{}: {}", tls::key_of(problem.part), problem.text))
 }
 
 type Outside = (Arc<dyn Hypervisor>, Arc<dyn ImageTransfer>);
@@ -261,6 +275,7 @@ pub(crate) fn frame_limits(config: &Config) -> FrameLimits {
         body_bytes_max: limits.body_max_bytes,
         body_timeout: Duration::from_secs(limits.body_timeout_seconds),
         header_timeout: Duration::from_secs(limits.header_timeout_seconds),
+        handshake_timeout: Duration::from_secs(limits.handshake_timeout_seconds),
         idle_timeout: Duration::from_secs(limits.idle_timeout_seconds),
         connections_max: limits.connections_max,
     }

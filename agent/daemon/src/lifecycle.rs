@@ -1,11 +1,12 @@
 //! The daemon's life: serve, watch over itself, reload, and leave without hurting anybody.
 
-use crate::compose::{self, Door, METRICS, Node, blocking, reason};
+use crate::compose::{self, Door, Node, blocking, reason};
+use crate::config::Purpose;
 use crate::config::{self, Config};
 use crate::logging::LogControl;
 use crate::sockets::Inherited;
-use crate::{Settings, state_dir, status, systemd};
-use hvnode_api::listener::serve;
+use crate::{Settings, state_dir, status, systemd, tls};
+use hvnode_api::listener::{BoundSocket, serve};
 use nix::sys::signal::Signal as SignalNumber;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,6 +30,9 @@ pub(crate) async fn run(settings: Settings, inherited: Inherited, log: LogContro
     let mut reload_signal = signal(SignalKind::hangup()).map_err(deaf)?;
     let node = compose::start_node(&settings.config, settings.is_simulated).await?;
     let doors = node.open_doors(&settings.config, inherited).await?;
+    if let Some(tls) = node.tls.clone() {
+        tokio::spawn(tls.watch());
+    }
     let stop = watch::Sender::new(false);
     let mut serving = open(doors, &stop);
     let pid_path = settings.pid_file.clone();
@@ -62,14 +66,19 @@ fn exit_at_once(number: SignalNumber) -> ExitCode {
 
 fn open(doors: Vec<Door>, stop: &watch::Sender<bool>) -> JoinSet<Result<(), String>> {
     let mut serving = JoinSet::new();
-    for Door { socket, frame, trust } in doors {
+    for Door { socket, frame, admission } in doors {
         let place = socket.describe();
-        tracing::info!(listener = place, api = frame.name(), "listening");
-        if frame.name() != METRICS && socket.is_reachable_from_outside() {
-            tracing::warn!(listener = place, "not a loopback address: tokens and passwords cross the network unencrypted");
+        let is_tls = admission.tls.is_some() && matches!(socket, BoundSocket::Tcp(_));
+        tracing::info!(listener = place, api = frame.name(), tls = is_tls, "listening");
+        if !is_tls && socket.is_reachable_from_outside() {
+            tracing::warn!(
+                listener = place,
+                api = frame.name(),
+                "plain HTTP where other machines reach it, as tls.insecure_plain_http_off_loopback allows: everything crosses the network in clear text"
+            );
         }
         let stop = stop.subscribe();
-        serving.spawn(async move { serve(socket, frame, trust, stop).await.map_err(|error| reason(&error)) });
+        serving.spawn(async move { serve(socket, frame, admission, stop).await.map_err(|error| reason(&error)) });
     }
     serving
 }
@@ -131,12 +140,27 @@ impl Daemon {
     async fn reload(&mut self) {
         systemd::reloading().await;
         let source = self.settings.source.clone();
-        match blocking(move || source.load()).await {
-            Ok(Ok(new)) => self.apply(new),
-            Ok(Err(error)) => tracing::error!(%error, "reload: the configuration is wrong, the old one stays"),
+        match blocking(move || source.load(Purpose::Run)).await {
+            Ok(Ok(new)) => {
+                self.reload_tls(Some(&new)).await;
+                self.apply(new);
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "reload: the configuration is wrong, the old one stays");
+                self.reload_tls(None).await;
+            }
             Err(error) => tracing::error!(error, "reload failed, the old configuration stays"),
         }
         systemd::ready(status::line(&self.node.engine.snapshot())).await;
+    }
+
+    /// Reads certificate, key and client authority again, by the new rules if there are any. It says itself what came of it.
+    async fn reload_tls(&self, new: Option<&Config>) {
+        let Some(tls) = self.node.tls.clone() else { return };
+        let settings = new.and_then(|new| tls::settings(new, tls::credentials_directory().as_deref()).ok().flatten());
+        if let Err(error) = blocking(move || tls.reload(settings.as_ref())).await {
+            tracing::error!(error, "reload: TLS stays as it was");
+        }
     }
 
     fn apply(&mut self, new: Config) {
@@ -159,6 +183,8 @@ impl Daemon {
         limits.body_bytes_max = self.node.limits.load().body_bytes_max;
         self.node.limits.store(Arc::new(limits));
         self.settings.config.auth = new.auth;
+        let insecure = std::mem::take(&mut self.settings.config.tls.insecure_plain_http_off_loopback);
+        self.settings.config.tls = config::Tls { insecure_plain_http_off_loopback: insecure, ..new.tls };
         self.settings.config.limits = config::Limits { body_max_bytes: self.settings.config.limits.body_max_bytes, ..new.limits };
         self.settings.config.log.level = new.log.level;
     }

@@ -17,9 +17,10 @@ mod sockets;
 mod state_dir;
 mod status;
 mod systemd;
+mod tls;
 
 use cli::{Arguments, Command, Dialect, EXIT_CONFIG};
-use config::{Config, ConfigError};
+use config::{Config, ConfigError, Purpose};
 use nix::sys::stat::{Mode, umask};
 use sockets::Inherited;
 use std::io::Write;
@@ -51,10 +52,10 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    pub(crate) fn load(&self) -> Result<Config, ConfigError> {
+    pub(crate) fn load(&self, purpose: Purpose) -> Result<Config, ConfigError> {
         let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         match self {
-            Self::File(path) => config::load(path, environment),
+            Self::File(path) => config::load(path, environment, purpose),
             Self::Temporary(folder) => {
                 let set = |key: &str, value: PathBuf| (format!("HVNODE__{key}"), value.to_string_lossy().into_owned());
                 let own = [
@@ -64,7 +65,7 @@ impl Source {
                 ];
                 let given: Vec<_> = environment.collect();
                 let own = own.into_iter().filter(|(name, _)| !given.iter().any(|(other, _)| other == name)).collect::<Vec<_>>();
-                config::load_defaults(own.into_iter().chain(given.iter().cloned()))
+                config::load_defaults(own.into_iter().chain(given.iter().cloned()), purpose)
             }
         }
     }
@@ -99,12 +100,14 @@ impl From<String> for Failure {
 
 fn start(arguments: Arguments) -> Result<ExitCode, Failure> {
     let (source, _temporary) = source(&arguments)?;
-    let config = source.load().map_err(|error| Failure::Config(error.to_string()))?;
+    let purpose = if arguments.check_config { Purpose::Check } else { Purpose::Run };
+    let config = source.load(purpose).map_err(|error| Failure::Config(error.to_string()))?;
     if arguments.check_config {
         return Ok(say("the configuration is right\n"));
     }
     // Before any thread: it cleans the environment.
     let inherited = Inherited::take()?;
+    inherited.check(&config).map_err(Failure::Config)?;
     let log = logging::start(&config.log).map_err(Failure::Config)?;
     state_dir::ensure_folder(&config.node.state_dir, "node.state_dir")?;
     state_dir::ensure_folder(&config.node.runtime_dir, "node.runtime_dir")?;

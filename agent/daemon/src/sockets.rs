@@ -1,5 +1,7 @@
 //! Listening sockets: those that the service manager hands over, and those that are bound here.
 
+use crate::config::Config;
+use crate::tls::{Listener, listeners, may_be_plain, plain_refusal};
 use hvnode_api::listener::BoundSocket;
 use hvnode_core::Result;
 use listenfd::ListenFd;
@@ -65,6 +67,21 @@ impl Inherited {
         Ok(sockets.into_iter().map(|(_, socket)| socket).collect())
     }
 
+    /// Checks that no handed-over socket speaks plain HTTP to other machines unless that is meant.
+    pub(crate) fn check(&self, config: &Config) -> std::result::Result<(), String> {
+        let mut problems = Vec::new();
+        for entry @ (name, socket) in &self.0 {
+            let belongs_to =
+                |listener: &Listener<'_>| belongs(entry, &Wanted { name: listener.name, tcp: listener.tcp, unix: None, group: None });
+            let Some(listener) = listeners(config).into_iter().find(belongs_to) else { continue };
+            if socket.is_reachable_from_outside() && !may_be_plain(config, &listener) {
+                let refusal = plain_refusal(&listener, &socket.describe());
+                problems.push(format!("socket {name:?} handed over by the service manager: {refusal}"));
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
+    }
+
     /// What nobody wanted: name and address of each.
     pub(crate) fn left(&self) -> Vec<String> {
         self.0.iter().map(|(name, socket)| format!("{name} ({})", socket.describe())).collect()
@@ -123,6 +140,21 @@ mod tests {
         assert_eq!(opened.len(), 2);
         assert_eq!(inherited.left().len(), 1, "the stranger is reported, not served");
         assert!(inherited.left()[0].starts_with("nativeish (127.0.0.1:"));
+    }
+
+    #[test]
+    fn a_handed_over_socket_that_others_can_reach_needs_tls_or_a_word_that_it_need_not() {
+        let outside = || BoundSocket::bind_tcp(SocketAddr::from(([0, 0, 0, 0], 0))).unwrap();
+        let inherited = Inherited(vec![("native-tcp".into(), outside()), ("metrics".into(), outside()), ("stranger".into(), outside())]);
+        let mut config = Config::default();
+        let problems = inherited.check(&config).unwrap_err();
+        assert_eq!(problems.lines().count(), 2, "{problems}");
+        assert!(problems.contains("\"native-tcp\"") && problems.contains("set listen.native.tls = true"), "{problems}");
+        config.listen.native.tls = true;
+        config.tls.insecure_plain_http_off_loopback = vec!["metrics".into()];
+        inherited.check(&config).unwrap();
+        let (_, inside) = tcp();
+        Inherited(vec![("native".into(), inside)]).check(&Config::default()).unwrap();
     }
 
     #[test]

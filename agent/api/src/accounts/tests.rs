@@ -192,9 +192,10 @@ async fn accounts_have_proper_names_and_passwords_and_are_unique() {
 }
 
 #[tokio::test]
-async fn a_trusted_peer_is_an_admin_without_an_account() {
+async fn a_trusted_peer_has_its_role_without_an_account() {
     let world = world(AccountsConfig::default()).await;
-    let caller = world.accounts.trusted_caller(DIALECT, "uid:0", "r9");
-    assert_eq!((caller.user_name.as_str(), caller.role, caller.user_uuid), ("uid:0", Role::Admin, Uuid::nil()));
-    assert_eq!(caller.client_address, "unix");
+    let peer = TrustedPeer { user_name: "cert:viewer".into(), role: Role::Reader };
+    let caller = world.accounts.trusted_caller(DIALECT, &peer, CLIENT, "r9");
+    assert_eq!((caller.user_name.as_str(), caller.role, caller.user_uuid), ("cert:viewer", Role::Reader, Uuid::nil()));
+    assert_eq!((caller.client_address.as_str(), caller.request_id.as_str()), (CLIENT, "r9"));
 }

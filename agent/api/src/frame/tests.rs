@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 
 fn peer() -> Peer {
-    Peer { address: "192.0.2.1".into(), trusted_user: None }
+    Peer::at("192.0.2.1")
 }
 
 fn router() -> Router {

@@ -4,10 +4,12 @@ use super::stopping;
 use super::stream::{Activity, Phase, Stream, WatchedStream};
 use crate::context::{LongAnswer, Peer};
 use crate::frame::{Frame, FrameLimits};
+use crate::tls::{Standing, Tls};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use prometheus::IntGauge;
+use rustls::pki_types::CertificateDer;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
@@ -28,8 +30,8 @@ const STREAM_SILENCE_MAX: Duration = Duration::from_secs(60);
 const FIRST_REQUEST_TIME: Duration = Duration::from_millis(500);
 
 /// Serves one connection until either side ends it.
-pub(super) async fn run_connection(stream: Stream, peer: Peer, frame: Arc<Frame>, is_surplus: bool, stop: watch::Receiver<bool>) {
-    let _counted = Counted::new(&frame.connections);
+pub(super) async fn run_connection(stream: Stream, guest: Guest, frame: Arc<Frame>, is_surplus: bool, stop: watch::Receiver<bool>) {
+    let Guest { peer, rules } = guest;
     let limits = frame.limits();
     let activity = Activity::new();
     let (peer, on_request) = (Arc::new(peer), activity.clone());
@@ -51,6 +53,7 @@ pub(super) async fn run_connection(stream: Stream, peer: Peer, frame: Arc<Frame>
     builder.header_read_timeout(None).max_buf_size(BUFFER_BYTES_MAX).keep_alive(!is_surplus);
     let mut connection = pin!(builder.serve_connection(io, service));
     let mut stopped = pin!(time_to_close(stop));
+    let mut expelled = pin!(expelled(rules));
     let mut watchdog = Watchdog::new(limits, activity);
     let mut timer = pin!(sleep_until(watchdog.deadline()));
     let mut is_closing = false;
@@ -63,6 +66,9 @@ pub(super) async fn run_connection(stream: Stream, peer: Peer, frame: Arc<Frame>
             watchdog.is_closing = true;
             connection.as_mut().graceful_shutdown();
             cx.waker().wake_by_ref();
+        }
+        if expelled.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err("the client certificate no longer counts as it did".to_owned()));
         }
         timer.as_mut().reset(watchdog.deadline());
         if timer.as_mut().poll(cx).is_pending() {
@@ -82,7 +88,32 @@ pub(super) async fn run_connection(stream: Stream, peer: Peer, frame: Arc<Frame>
     }
 }
 
-async fn time_to_close(stop: watch::Receiver<bool>) {
+/// Who is at the other end, and by which rules.
+pub(super) struct Guest {
+    pub(super) peer: Peer,
+    pub(super) rules: Option<Rules>,
+}
+
+/// Why a client on a TLS connection may do what it may.
+pub(super) struct Rules {
+    pub(super) tls: Arc<Tls>,
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) standing: Standing,
+    pub(super) changes: watch::Receiver<()>,
+}
+
+/// Ends when the rules have changed so that the client's certificate counts otherwise than when it came: it may come again.
+async fn expelled(rules: Option<Rules>) {
+    let Some(Rules { tls, chain, standing, mut changes }) = rules else { return std::future::pending().await };
+    while changes.changed().await.is_ok() {
+        if tls.standing(&chain) != standing {
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
+pub(super) async fn time_to_close(stop: watch::Receiver<bool>) {
     let accepted = Instant::now();
     stopping(stop).await;
     sleep_until(accepted + FIRST_REQUEST_TIME).await;
@@ -132,10 +163,10 @@ impl Watchdog {
 }
 
 /// Counts an open connection, also when its task is dropped.
-struct Counted<'a>(&'a IntGauge);
+pub(super) struct Counted<'a>(&'a IntGauge);
 
 impl<'a> Counted<'a> {
-    fn new(gauge: &'a IntGauge) -> Self {
+    pub(super) fn new(gauge: &'a IntGauge) -> Self {
         gauge.inc();
         Self(gauge)
     }

@@ -25,7 +25,7 @@ fn start(router: Router, limits: FrameLimits) -> Running {
     let socket = BoundSocket::bind_tcp(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let BoundSocket::Tcp(listener) = &socket else { unreachable!() };
     let (address, frame, stop) = (listener.local_addr().unwrap(), frame(router, limits), watch::Sender::new(false));
-    let task = tokio::spawn(serve(socket, frame.clone(), Arc::new(PeerTrust::new("")), stop.subscribe()));
+    let task = tokio::spawn(serve(socket, frame.clone(), Admission::plain(PeerTrust::new("")), stop.subscribe()));
     Running { address, frame, stop, task }
 }
 
@@ -38,7 +38,9 @@ fn router() -> Router {
     }
     Router::new().route("/", get(|| async { "fine" })).route("/length", post(length)).route(
         "/peer",
-        get(|Extension(peer): Extension<Peer>| async move { format!("{} {}", peer.address, peer.trusted_user.unwrap_or_default()) }),
+        get(|Extension(peer): Extension<Peer>| async move {
+            format!("{} {}", peer.address, peer.trusted.map(|trusted| trusted.user_name).unwrap_or_default())
+        }),
     )
 }
 
@@ -229,7 +231,7 @@ async fn a_unix_peer_is_known_by_its_credentials() {
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
     let stop = watch::Sender::new(false);
     let frame = frame(router(), FrameLimits::default());
-    let task = tokio::spawn(serve(socket, frame, Arc::new(PeerTrust::new("")), stop.subscribe()));
+    let task = tokio::spawn(serve(socket, frame, Admission::plain(PeerTrust::new("")), stop.subscribe()));
     let mut stream = UnixStream::connect(&path).await.unwrap();
     let text = talk(&mut stream, "GET /peer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
     assert!(text.ends_with(&format!("unix uid:{}", nix::unistd::geteuid())), "{text}");

@@ -175,6 +175,8 @@ fn page(format: Format) -> String {
     metrics.observe_hypervisor_call("start", "success", Duration::from_millis(400));
     metrics.observe_job(&ended_job());
     metrics.set_certificate_expiry("native", Timestamp::from_seconds(1000));
+    metrics.handshake_failed("native", "timeout");
+    metrics.tls_reloaded(true);
     metrics.panicked("native");
     metrics.in_flight("native").inc();
     metrics.connections("native").inc();

@@ -1,6 +1,7 @@
 //! Where the node listens, and how to open a connection to it.
 
-use crate::error::{CliError, Kind, Result};
+use super::secure::{self, TlsFiles};
+use crate::error::{CliError, Result};
 use crate::text;
 use hyper_util::rt::TokioIo;
 use std::fmt;
@@ -25,6 +26,8 @@ pub(crate) enum Endpoint {
     Unix(PathBuf),
     /// `HOST:PORT`.
     Tcp(String),
+    /// `HOST:PORT`, over TLS.
+    Tls(String, TlsFiles),
 }
 
 impl Endpoint {
@@ -41,37 +44,44 @@ impl Endpoint {
         Ok(if exists(socket) { Self::Unix(socket.to_owned()) } else { Self::Tcp(DEFAULT_AUTHORITY.into()) })
     }
 
-    /// Reads `http://HOST[:PORT]`, `unix:/PATH`, `unix:///PATH` or `/PATH`.
+    /// The same with the files that TLS is spoken with, where it is.
+    #[must_use]
+    pub(crate) fn with_files(self, files: TlsFiles) -> Self {
+        match self {
+            Self::Tls(authority, _) => Self::Tls(authority, files),
+            other => other,
+        }
+    }
+
+    /// Reads `http://HOST[:PORT]`, `https://HOST[:PORT]`, `unix:/PATH`, `unix:///PATH` or `/PATH`.
     pub(crate) fn parse(url: &str) -> Result<Self> {
         let wrong = || {
             CliError::usage(text!("'{url}' is no address of a node"; "'{url}' 不是节点地址"))
-                .hint(text!("write http://HOST:PORT or unix:/PATH"; "请写成 http://主机:端口 或 unix:/路径"))
+                .hint(text!("write https://HOST:PORT, http://HOST:PORT or unix:/PATH"; "请写成 https://主机:端口, http://主机:端口 或 unix:/路径"))
         };
         if let Some(path) =
             url.strip_prefix("unix://").or_else(|| url.strip_prefix("unix:")).or_else(|| url.starts_with('/').then_some(url))
         {
             return if path.starts_with('/') { Ok(Self::Unix(path.into())) } else { Err(wrong()) };
         }
-        if url.starts_with("https://") {
-            return Err(CliError::usage(text!("hvctl does not speak TLS"; "hvctl 不支持 TLS"))
-                .hint(text!("use the node's unix socket or its loopback port, through ssh if need be"; "请使用节点的 unix 套接字或本地端口, 必要时通过 ssh")));
-        }
-        let authority = url.strip_prefix("http://").ok_or_else(wrong)?.trim_end_matches('/');
+        let secure = url.strip_prefix("https://");
+        let authority = secure.or_else(|| url.strip_prefix("http://")).ok_or_else(wrong)?.trim_end_matches('/');
         let uri: hyper::Uri = format!("http://{authority}/").parse().map_err(|_| wrong())?;
         let parsed =
             uri.authority().filter(|a| uri.path() == "/" && !a.host().is_empty() && !a.as_str().contains('@')).ok_or_else(wrong)?;
-        Ok(Self::Tcp(match parsed.port_u16() {
+        let full = match parsed.port_u16() {
             Some(port) => format!("{}:{port}", parsed.host()),
-            None if authority == parsed.host() => format!("{authority}:80"),
+            None if authority == parsed.host() => format!("{authority}:{}", if secure.is_some() { 443 } else { 80 }),
             None => return Err(wrong()),
-        }))
+        };
+        Ok(if secure.is_some() { Self::Tls(full, TlsFiles::default()) } else { Self::Tcp(full) })
     }
 
     /// The `Host` header.
     pub(crate) fn host(&self) -> &str {
         match self {
             Self::Unix(_) => "localhost",
-            Self::Tcp(authority) => authority,
+            Self::Tcp(authority) | Self::Tls(authority, _) => authority,
         }
     }
 
@@ -84,17 +94,21 @@ impl Endpoint {
                 stream.set_nodelay(true)?;
                 Box::new(stream)
             }
+            Self::Tls(authority, files) => {
+                let stream = TcpStream::connect(authority).await?;
+                stream.set_nodelay(true)?;
+                Box::new(secure::shake_hands(stream, authority, files).await?)
+            }
         };
         Ok(TokioIo::new(stream))
     }
 
     /// Why [`connect`](Self::connect) failed, for people.
     pub(crate) fn explain(&self, error: &io::Error) -> CliError {
-        let kind = match error.kind() {
-            io::ErrorKind::PermissionDenied => Kind::Denied,
-            _ => Kind::Unreachable,
-        };
-        let failure = CliError::new(kind, text!("cannot connect to {self}: {error}"; "无法连接 {self}: {error}"));
+        let failure = CliError::new(secure::kind(error), text!("cannot connect to {self}: {error}"; "无法连接 {self}: {error}"));
+        if let Some(advice) = secure::advice(error) {
+            return failure.hint(advice);
+        }
         failure.hint(match (self, error.kind()) {
             (Self::Unix(_), io::ErrorKind::PermissionDenied) => {
                 text!("root and members of the group of that socket may use it; or log in over TCP with --url http://{DEFAULT_AUTHORITY}";
@@ -114,6 +128,7 @@ impl fmt::Display for Endpoint {
         match self {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Tcp(authority) => write!(f, "http://{authority}"),
+            Self::Tls(authority, _) => write!(f, "https://{authority}"),
         }
     }
 }
@@ -121,6 +136,7 @@ impl fmt::Display for Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     fn tcp(authority: &str) -> Endpoint {
         Endpoint::Tcp(authority.into())
@@ -131,6 +147,9 @@ mod tests {
         assert_eq!(Endpoint::parse("http://10.0.0.1:7070").unwrap(), tcp("10.0.0.1:7070"));
         assert_eq!(Endpoint::parse("http://node/").unwrap(), tcp("node:80"));
         assert_eq!(Endpoint::parse("http://[::1]:7070/").unwrap(), tcp("[::1]:7070"));
+        let tls = |authority: &str| Endpoint::Tls(authority.into(), TlsFiles::default());
+        assert_eq!(Endpoint::parse("https://node:7070/").unwrap(), tls("node:7070"));
+        assert_eq!(Endpoint::parse("https://[::1]").unwrap(), tls("[::1]:443"));
         for url in ["unix:/run/x.sock", "unix:///run/x.sock", "/run/x.sock"] {
             assert_eq!(Endpoint::parse(url).unwrap(), Endpoint::Unix("/run/x.sock".into()), "{url}");
         }
@@ -145,7 +164,7 @@ mod tests {
             "ftp://x",
             "http://",
             "unix:x",
-            "https://node",
+            "https://",
             "http://a b",
             "http://n:99999",
             "http://n/v1",

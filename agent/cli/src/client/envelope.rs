@@ -44,6 +44,11 @@ impl Envelope {
                 "is that the node's native listener, and is the node as new as this hvctl?";
                 "请确认该地址是节点的 native 接口, 且节点版本不低于 hvctl"
             ))),
+            _ if String::from_utf8_lossy(body).contains("speaks https") => Err(CliError::new(
+                Kind::Unreachable,
+                text!("that port speaks https, not plain HTTP"; "该端口使用 https, 不是明文 HTTP"),
+            )
+            .hint(text!("write https:// in --url or HVNODE_URL"; "请在 --url 或 HVNODE_URL 中写 https://"))),
             _ => Err(CliError::new(
                 Kind::Unreachable,
                 text!("the answer to {path} (HTTP {status}) is not a hvnode's"; "{path} 的应答 (HTTP {status}) 不是来自 hvnode"),

@@ -3,6 +3,7 @@
 mod endpoint;
 mod envelope;
 mod follow;
+mod secure;
 mod session;
 mod stream;
 mod wire;
@@ -10,6 +11,7 @@ mod wire;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use envelope::Answer;
 pub(crate) use follow::{JobState, Observer};
+pub(crate) use secure::TlsFiles;
 pub(crate) use session::{Credentials, Session};
 pub(crate) use stream::StreamEvent;
 

@@ -1,8 +1,10 @@
 //! One HTTP connection to the node: kept open between requests, opened anew when lost, with a deadline on everything.
 
 use super::endpoint::Endpoint;
+use super::secure;
 use crate::error::{CliError, Kind, Result};
 use crate::text;
+use crate::text::Text;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -36,10 +38,14 @@ pub(crate) struct Call {
 enum Fault {
     /// No connection; nothing was sent.
     Connect(io::Error),
-    /// The connection broke; whether the node acted on the request is not known.
-    Lost(String),
+    /// The connection broke; whether the node acted on the request is not known. Why, and what may help.
+    Lost(String, Option<Text>),
     /// No answer in time; whether the node acted on the request is not known.
     Slow,
+}
+
+fn lost(error: &(dyn std::error::Error + 'static)) -> Fault {
+    Fault::Lost(secure::chain(error), secure::advice(error))
 }
 
 /// One connection and what is needed to open it again.
@@ -74,7 +80,7 @@ impl Wire {
     pub(crate) async fn exchange(&mut self, call: &Call, token: Option<&str>) -> Result<(StatusCode, Bytes)> {
         let fault = match self.attempt(call, token).await {
             Ok(done) => return Ok(done),
-            Err(Fault::Lost(_)) if call.is_repeatable => {
+            Err(Fault::Lost(..)) if call.is_repeatable => {
                 self.reconnect().await?;
                 match self.attempt(call, token).await {
                     Ok(done) => return Ok(done),
@@ -105,7 +111,7 @@ impl Wire {
             return Ok(());
         }
         let stream = self.endpoint.connect().await.map_err(Fault::Connect)?;
-        let (sender, driver) = http1::handshake(stream).await.map_err(|error| Fault::Lost(error.to_string()))?;
+        let (sender, driver) = http1::handshake(stream).await.map_err(|error| lost(&error))?;
         // its error, if any, reaches us through the request it breaks
         tokio::spawn(async move { drop(driver.await) });
         self.connection = Some(sender);
@@ -113,8 +119,7 @@ impl Wire {
     }
 
     async fn send(&mut self, call: &Call, token: Option<&str>) -> std::result::Result<(StatusCode, Bytes), Fault> {
-        let lost = |error: &dyn std::error::Error| Fault::Lost(error.to_string());
-        let connection = self.connection.as_mut().ok_or_else(|| Fault::Lost("closed".into()))?;
+        let connection = self.connection.as_mut().ok_or_else(|| Fault::Lost("closed".into(), None))?;
         let mut request = Request::builder()
             .method(call.method.clone())
             .uri(&call.target)
@@ -142,7 +147,9 @@ impl Wire {
         loop {
             match timeout(REQUEST_TIMEOUT.min(self.remaining()), self.ensure_connection()).await {
                 Ok(Ok(())) => return Ok(()),
-                Ok(Err(Fault::Connect(error))) if Instant::now() + pause >= give_up => return Err(self.endpoint.explain(&error)),
+                Ok(Err(Fault::Connect(error))) if secure::is_final(&error) || Instant::now() + pause >= give_up => {
+                    return Err(self.endpoint.explain(&error));
+                }
                 _ if Instant::now() + pause >= give_up => return Err(self.too_slow()),
                 _ => sleep(pause).await,
             }
@@ -164,10 +171,15 @@ impl Wire {
         let failure = match fault {
             Fault::Connect(error) => return endpoint.explain(error),
             Fault::Slow => self.too_slow(),
-            Fault::Lost(reason) => CliError::new(
-                Kind::Unreachable,
-                text!("the connection to {endpoint} broke: {reason}"; "与 {endpoint} 的连接中断: {reason}"),
-            ),
+            Fault::Lost(reason, advice) => {
+                let text = text!("the connection to {endpoint} broke: {reason}"; "与 {endpoint} 的连接中断: {reason}");
+                let failure = CliError::new(Kind::Unreachable, text);
+                match advice {
+                    // It concerns the handshake, so nothing was done.
+                    Some(advice) => return failure.hint(advice.clone()),
+                    None => failure,
+                }
+            }
         };
         let is_change = call.method == Method::POST && !call.target.starts_with("/v1/user/");
         if is_change {

@@ -10,6 +10,7 @@ pub(crate) mod job;
 pub(crate) mod log;
 pub(crate) mod network;
 pub(crate) mod specification;
+pub(crate) mod tls;
 pub(crate) mod top;
 pub(crate) mod usage;
 pub(crate) mod vm;

@@ -1,6 +1,8 @@
 //! What values must be beyond their type.
 
-use super::{Config, Statistics};
+use super::{ClientCertificates, Config, Purpose, Statistics};
+use crate::tls;
+use hvnode_core::model::Timestamp;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -13,14 +15,19 @@ pub(super) struct Problem {
 /// Longest path of a unix socket that the kernel takes.
 const SOCKET_PATH_MAX: usize = 107;
 
-/// Every problem, so that one run shows them all.
-pub(super) fn check(config: &Config) -> Vec<Problem> {
+/// Longest name of a client certificate.
+const CLIENT_NAME_MAX: usize = 253;
+
+/// Every problem, so that one run shows them all. `credentials` is where the service manager put secrets.
+pub(super) fn check(config: &Config, purpose: Purpose, credentials: Option<&Path>) -> Vec<Problem> {
     let mut report = Report(Vec::new());
     node(config, &mut report);
     libvirt(config, &mut report);
     images(config, &mut report);
     numbers(config, &mut report);
     listeners(config, &mut report);
+    tls_keys(config, &mut report);
+    tls_files(config, purpose, credentials, &mut report);
     log(config, &mut report);
     report.0
 }
@@ -130,6 +137,7 @@ fn numbers(config: &Config, report: &mut Report) {
     report.range("limits.body_max_bytes", limits.body_max_bytes, 1 << 10, 64 << 20);
     report.range("limits.body_timeout_seconds", limits.body_timeout_seconds, 1, 3600);
     report.range("limits.header_timeout_seconds", limits.header_timeout_seconds, 1, 600);
+    report.range("limits.handshake_timeout_seconds", limits.handshake_timeout_seconds, 1, 600);
     report.range("limits.request_timeout_seconds", limits.request_timeout_seconds, 1, 86_400);
     report.range("limits.idle_timeout_seconds", limits.idle_timeout_seconds, 1, 86_400);
     report.range("limits.requests_max", limits.requests_max, 1, 1_000_000);
@@ -162,15 +170,12 @@ fn listeners(config: &Config, report: &mut Report) {
     report.unless(has_native, "listen.native.tcp", "nobody could reach the API: give a TCP address here or a path in listen.native.unix");
     let mut seen = BTreeSet::new();
     let listen = &config.listen;
-    let all = [
-        ("listen.native.tcp", &native.tcp),
-        ("listen.openstack.tcp", &listen.openstack.tcp),
-        ("listen.zstack.tcp", &listen.zstack.tcp),
-        ("listen.chimestack.tcp", &listen.chimestack.tcp),
-        ("metrics.listen", &config.metrics.listen),
-    ];
-    for (key, address) in all.into_iter().flat_map(|(key, addresses)| addresses.iter().map(move |address| (key, address))) {
-        report.unless(address.port() == 0 || seen.insert(*address), key, format!("{address} is used twice"));
+    for listener in tls::listeners(config) {
+        for address in listener.tcp {
+            report.unless(address.port() == 0 || seen.insert(*address), listener.tcp_key, format!("{address} is used twice"));
+            let is_private = address.ip().is_loopback() || tls::may_be_plain(config, &listener);
+            report.unless(is_private, listener.tcp_key, tls::plain_refusal(&listener, address));
+        }
     }
     report.range("listen.openstack.token_lifetime_seconds", listen.openstack.token_lifetime_seconds, 60, 30 * 86_400);
     report.range("listen.zstack.token_lifetime_seconds", listen.zstack.token_lifetime_seconds, 60, 30 * 86_400);
@@ -180,6 +185,63 @@ fn listeners(config: &Config, report: &mut Report) {
     let auth = &config.auth;
     if !auth.admin_password_file.as_os_str().is_empty() {
         report.absolute("auth.admin_password_file", &auth.admin_password_file);
+    }
+}
+
+fn tls_keys(config: &Config, report: &mut Report) {
+    let own = &config.tls;
+    for (key, path) in
+        [("tls.certificate_file", &own.certificate_file), ("tls.key_file", &own.key_file), ("tls.client_ca_file", &own.client_ca_file)]
+    {
+        if !path.as_os_str().is_empty() {
+            report.absolute(key, path);
+        }
+    }
+    report.range("tls.expiry_warning_days", own.expiry_warning_days, 0, 3650);
+    let known = tls::listeners(config).map(|listener| listener.name);
+    for name in &own.insecure_plain_http_off_loopback {
+        let text = format!("{name:?} is not one of {known:?}");
+        report.unless(known.contains(&name.as_str()), "tls.insecure_plain_http_off_loopback", text);
+    }
+    let (certificate, key) = (own.certificate_file.as_os_str(), own.key_file.as_os_str());
+    let is_used = tls::listeners(config).iter().any(|listener| listener.speaks_tls);
+    let text = "no listener uses it: set tls = true in [listen.native], [metrics] or where it is meant for";
+    report.unless(certificate.is_empty() || is_used, "tls.certificate_file", text);
+    report.unless(key.is_empty() || is_used, "tls.key_file", text);
+    client_certificates(config, report);
+}
+
+fn client_certificates(config: &Config, report: &mut Report) {
+    let own = &config.tls;
+    for name in own.client_names.keys() {
+        let is_name = (1..=CLIENT_NAME_MAX).contains(&name.len()) && !name.chars().any(char::is_control);
+        report.unless(is_name, "tls.client_names", format!("{name:?} must have 1 to {CLIENT_NAME_MAX} printable characters"));
+    }
+    if own.client_certificates == ClientCertificates::None {
+        let text = "has no effect while tls.client_certificates is \"none\": set \"optional\" or \"required\"";
+        report.unless(own.client_names.is_empty(), "tls.client_names", text);
+        report.unless(own.client_ca_file.as_os_str().is_empty(), "tls.client_ca_file", text);
+    } else {
+        let text = "is empty, so every client certificate would be refused: { \"NAME IN THE CERTIFICATE\" = \"operator\" }, \
+                    or \"*\" for every name";
+        report.unless(!own.client_names.is_empty(), "tls.client_names", text);
+    }
+}
+
+/// What the files hold. A certificate that has expired is told to who asks, and does not keep a node from serving its unix socket.
+fn tls_files(config: &Config, purpose: Purpose, credentials: Option<&Path>, report: &mut Report) {
+    match tls::settings(config, credentials) {
+        Ok(None) => {}
+        Err((key, text)) => report.unless(false, key, text),
+        Ok(Some(settings)) => match hvnode_api::tls::check(&settings) {
+            Err(problem) => report.unless(false, tls::key_of(problem.part), problem.text),
+            Ok(validity) if purpose == Purpose::Check => {
+                let file = settings.files.certificate.path().display();
+                let problem = validity.problem(Timestamp::now()).map(|text| format!("{file}: {text}"));
+                report.unless(problem.is_none(), "tls.certificate_file", problem.unwrap_or_default());
+            }
+            Ok(_) => {}
+        },
     }
 }
 

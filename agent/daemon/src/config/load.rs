@@ -2,10 +2,11 @@
 //! line, or the variable, and the key.
 
 use super::{Config, check};
+use crate::tls::CREDENTIALS_VARIABLE;
 use serde::Deserialize;
 use std::fmt;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
@@ -31,20 +32,36 @@ enum Origin {
     Default,
 }
 
+/// What the configuration is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To run with it: what a node can live with is no reason not to start.
+    Run,
+    /// To tell an operator everything that is wrong.
+    Check,
+}
+
 /// Reads `path`, applies the variables, checks everything.
-pub(crate) fn load(path: &Path, environment: impl IntoIterator<Item = (String, String)>) -> Result<Config, ConfigError> {
+pub(crate) fn load(path: &Path, environment: impl IntoIterator<Item = (String, String)>, purpose: Purpose) -> Result<Config, ConfigError> {
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| ConfigError(vec![format!("{shown}: cannot be read: {error}")]))?;
-    build(&shown, &text, environment)
+    build(&shown, &text, environment, purpose)
 }
 
 /// The defaults with the variables applied.
-pub(crate) fn load_defaults(environment: impl IntoIterator<Item = (String, String)>) -> Result<Config, ConfigError> {
-    build("built-in defaults", "", environment)
+pub(crate) fn load_defaults(environment: impl IntoIterator<Item = (String, String)>, purpose: Purpose) -> Result<Config, ConfigError> {
+    build("built-in defaults", "", environment, purpose)
 }
 
-fn build(shown: &str, text: &str, environment: impl IntoIterator<Item = (String, String)>) -> Result<Config, ConfigError> {
+fn build(
+    shown: &str,
+    text: &str,
+    environment: impl IntoIterator<Item = (String, String)>,
+    purpose: Purpose,
+) -> Result<Config, ConfigError> {
     parse(shown, text)?;
+    let environment: Vec<(String, String)> = environment.into_iter().collect();
+    let credentials = environment.iter().find(|(name, _)| name == CREDENTIALS_VARIABLE).map(|(_, folder)| PathBuf::from(folder));
     let mut table: Table = text.parse().map_err(|error: toml::de::Error| ConfigError(vec![format!("{shown}: {}", error.message())]))?;
     let mut variables: Vec<(String, String)> = environment.into_iter().filter(|(name, _)| name.starts_with(VARIABLE_PREFIX)).collect();
     variables.sort();
@@ -63,7 +80,7 @@ fn build(shown: &str, text: &str, environment: impl IntoIterator<Item = (String,
         return Err(ConfigError(problems));
     }
     let config = Config::deserialize(table).map_err(|error| ConfigError(vec![format!("{shown}: {}", error.message())]))?;
-    let found = check::check(&config);
+    let found = check::check(&config, purpose, credentials.as_deref());
     if found.is_empty() {
         return Ok(config);
     }

@@ -7,7 +7,7 @@ mod load;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use load::{ConfigError, load, load_defaults};
+pub(crate) use load::{ConfigError, Purpose, load, load_defaults};
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,6 +44,7 @@ pub(crate) struct Config {
     pub(crate) engine: Engine,
     pub(crate) statistics: Statistics,
     pub(crate) auth: Auth,
+    pub(crate) tls: Tls,
     pub(crate) listen: Listen,
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
@@ -256,6 +257,56 @@ section! {
     }
 }
 
+/// Are clients asked for a certificate?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ClientCertificates {
+    None,
+    Optional,
+    Required,
+}
+
+/// What the holder of a client certificate may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ClientRole {
+    Admin,
+    Operator,
+    Reader,
+    Login,
+}
+
+/// The oldest version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum TlsVersion {
+    #[serde(rename = "1.2")]
+    Tls12,
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+section! {
+    /// TLS, for every listener that has `tls = true`.
+    Tls {
+        /// Certificate and those between it and its authority; empty: the systemd credential.
+        certificate_file: PathBuf = PathBuf::new(),
+        /// Its private key; empty: the systemd credential.
+        key_file: PathBuf = PathBuf::new(),
+        /// Authorities of client certificates; empty: the systemd credential.
+        client_ca_file: PathBuf = PathBuf::new(),
+        /// Are clients asked for a certificate?
+        client_certificates: ClientCertificates = ClientCertificates::None,
+        /// What the holder of a client certificate may do, by a name in it.
+        client_names: BTreeMap<String, ClientRole> = BTreeMap::new(),
+        /// The oldest version that is accepted.
+        minimum_version: TlsVersion = TlsVersion::Tls12,
+        /// How long before the certificate's end warnings begin.
+        expiry_warning_days: u64 = 14,
+        /// Listeners that may speak plain HTTP where other machines reach them.
+        insecure_plain_http_off_loopback: Vec<String> = Vec::new(),
+    }
+}
+
 /// Where clients reach the daemon.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -271,6 +322,8 @@ section! {
     ListenNative {
         /// TCP addresses.
         tcp: Vec<SocketAddr> = vec![SocketAddr::from(([127, 0, 0, 1], 7070))],
+        /// Do the TCP addresses speak TLS?
+        tls: bool = false,
         /// Unix socket; empty: none.
         unix: PathBuf = "/run/hvnode/hvnode.sock".into(),
         /// Group whose members need no token on the unix socket; empty: root only.
@@ -285,6 +338,8 @@ section! {
     ListenOpenstack {
         /// TCP addresses; none: the dialect is off.
         tcp: Vec<SocketAddr> = Vec::new(),
+        /// Do they speak TLS?
+        tls: bool = false,
         /// Where clients reach it, for the catalog; empty: as each client says in its Host header.
         public_url: String = String::new(),
         /// How long a token is valid.
@@ -297,6 +352,8 @@ section! {
     ListenZstack {
         /// TCP addresses; none: the dialect is off.
         tcp: Vec<SocketAddr> = Vec::new(),
+        /// Do they speak TLS?
+        tls: bool = false,
         /// How long a session is valid.
         token_lifetime_seconds: u64 = 72_000,
     }
@@ -307,6 +364,8 @@ section! {
     ListenChimestack {
         /// TCP addresses; none: the dialect is off.
         tcp: Vec<SocketAddr> = Vec::new(),
+        /// Do they speak TLS?
+        tls: bool = false,
         /// How long a token is valid.
         token_lifetime_seconds: u64 = 43_200,
         /// Numbers of VM states in place of the built-in ones, by the native API's word: { stopped = 4 }.
@@ -319,6 +378,8 @@ section! {
     Metrics {
         /// TCP addresses of `/metrics`.
         listen: Vec<SocketAddr> = vec![SocketAddr::from(([127, 0, 0, 1], 9177))],
+        /// Do they speak TLS?
+        tls: bool = false,
     }
 }
 
@@ -331,6 +392,8 @@ section! {
         body_timeout_seconds: u64 = 30,
         /// Time for the head of a request to arrive.
         header_timeout_seconds: u64 = 10,
+        /// Time for a TLS handshake.
+        handshake_timeout_seconds: u64 = 10,
         /// Longest time for one request, waiting for its job included.
         request_timeout_seconds: u64 = 330,
         /// Time a connection may stay without a request.
@@ -362,9 +425,9 @@ section! {
 }
 
 /// Keys (or sections, with a trailing dot) that a reload applies; all others need a restart.
-const LIVE: &[&str] = &["auth.", "limits.", "log.level"];
+const LIVE: &[&str] = &["auth.", "limits.", "log.level", "tls."];
 /// Exceptions from [`LIVE`].
-const NOT_LIVE: &[&str] = &["auth.admin_password_file", "limits.body_max_bytes"];
+const NOT_LIVE: &[&str] = &["auth.admin_password_file", "limits.body_max_bytes", "tls.insecure_plain_http_off_loopback"];
 
 /// Keys that differ between two configurations.
 #[derive(Debug, PartialEq, Eq, Default)]

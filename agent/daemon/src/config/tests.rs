@@ -9,7 +9,7 @@ fn load_text(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
     let path = folder.path().join("hvnode.toml");
     std::fs::write(&path, text).unwrap();
     let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    load(&path, environment).map_err(|error| error.to_string().replace(&path.display().to_string(), "FILE"))
+    load(&path, environment, Purpose::Check).map_err(|error| error.to_string().replace(&path.display().to_string(), "FILE"))
 }
 
 fn problem(text: &str) -> String {
@@ -68,7 +68,7 @@ fn broken_syntax_is_named_with_its_line() {
 
 #[test]
 fn a_missing_file_says_so() {
-    let error = load(Path::new("/no/such/file.toml"), Vec::new()).unwrap_err().to_string();
+    let error = load(Path::new("/no/such/file.toml"), Vec::new(), Purpose::Run).unwrap_err().to_string();
     assert!(error.starts_with("/no/such/file.toml: cannot be read: "), "{error}");
 }
 

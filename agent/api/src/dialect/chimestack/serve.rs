@@ -145,10 +145,14 @@ async fn read_object(call: &Call, parts: &Parts, body: &mut Body) -> Result<Map<
 }
 
 fn open_call(shared: &Shared, route: &Arc<Route>, parts: &Parts, request_id: &str) -> Result<Call> {
-    let address = parts.extensions.get::<Peer>().map_or("unknown", |peer| peer.address.as_str());
+    let peer = parts.extensions.get::<Peer>();
+    let address = peer.map_or("unknown", |peer| peer.address.as_str());
     let context = shared.context.clone();
     let caller = if route.is_open() {
         stranger(address, request_id)
+    } else if let (Some(trusted), false) = (peer.and_then(|peer| peer.trusted.as_ref()), parts.headers.contains_key(header::AUTHORIZATION))
+    {
+        context.accounts.trusted_caller(DIALECT, trusted, address, request_id)
     } else {
         let token = bearer(&parts.headers)?;
         context.accounts.authenticate(DIALECT, &token, address, request_id).map_err(at!())?

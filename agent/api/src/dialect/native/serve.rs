@@ -149,7 +149,7 @@ fn check_role(route: &Route, caller: &Caller) -> Result<()> {
 
 fn open_call(shared: &Shared, route: &Route, parts: &Parts) -> Result<Call> {
     let (context, options, long_polls) = (&shared.context, shared.options, shared.long_polls.clone());
-    let unknown_peer = Peer { address: "unknown".to_owned(), trusted_user: None };
+    let unknown_peer = Peer::at("unknown");
     let peer = parts.extensions.get::<Peer>().unwrap_or(&unknown_peer);
     let request_id = parts.extensions.get::<RequestId>().map_or_else(|| Uuid::new_v4().to_string(), |id| id.0.clone());
     if route.offer == Offer::LogIn {
@@ -157,9 +157,9 @@ fn open_call(shared: &Shared, route: &Route, parts: &Parts) -> Result<Call> {
         return Ok(Call { context: context.clone(), options, caller, token: None, path: route.path, long_polls });
     }
     let token = token(&parts.headers)?;
-    let caller = match (&token, &peer.trusted_user) {
+    let caller = match (&token, &peer.trusted) {
         (Some(token), _) => context.accounts.authenticate(DIALECT, token, &peer.address, &request_id).map_err(at!())?,
-        (None, Some(user)) => context.accounts.trusted_caller(DIALECT, user, &request_id),
+        (None, Some(trusted)) => context.accounts.trusted_caller(DIALECT, trusted, &peer.address, &request_id),
         (None, None) => return Err(fail!(TokenMissing)),
     };
     Ok(Call { context: context.clone(), options, caller, token, path: route.path, long_polls })

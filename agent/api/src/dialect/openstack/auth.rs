@@ -39,7 +39,7 @@ pub(super) fn open(shared: &Shared, row: &Mounted, parts: &Parts) -> Result<Open
         return Ok((stranger(&peer.address, id), None));
     }
     let accounts = &shared.context.accounts;
-    match (token(&parts.headers), &peer.trusted_user) {
+    match (token(&parts.headers), &peer.trusted) {
         (Some(token), _) => {
             let caller = accounts.authenticate(DIALECT, &token.secret, &peer.address, &id)?;
             if !token.is_scoped && row.route.access != Access::Token {
@@ -47,7 +47,7 @@ pub(super) fn open(shared: &Shared, row: &Mounted, parts: &Parts) -> Result<Open
             }
             Ok((caller, Some(token)))
         }
-        (None, Some(user)) => Ok((accounts.trusted_caller(DIALECT, user, &id), None)),
+        (None, Some(trusted)) => Ok((accounts.trusted_caller(DIALECT, trusted, &peer.address, &id), None)),
         (None, None) => Err(Fault::unauthorized()),
     }
 }

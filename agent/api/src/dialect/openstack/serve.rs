@@ -209,12 +209,13 @@ fn base_url(options: &OpenStackOptions, parts: &Parts) -> String {
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']'))
     };
     let host = parts.headers.get(header::HOST).and_then(|value| value.to_str().ok()).or_else(|| parts.uri.host());
-    format!("http://{}", host.filter(is_host).unwrap_or("localhost"))
+    let scheme = if parts.extensions.get::<Peer>().is_some_and(|peer| peer.is_encrypted) { "https" } else { "http" };
+    format!("{scheme}://{}", host.filter(is_host).unwrap_or("localhost"))
 }
 
 /// Who asks, before it is known.
 pub(super) fn peer_of(parts: &Parts) -> Peer {
-    parts.extensions.get::<Peer>().cloned().unwrap_or(Peer { address: "unknown".to_owned(), trusted_user: None })
+    parts.extensions.get::<Peer>().cloned().unwrap_or_else(|| Peer::at("unknown"))
 }
 
 /// The caller and its token, where there is one.

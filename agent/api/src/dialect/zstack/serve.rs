@@ -162,13 +162,18 @@ async fn act(call: &mut Call, message: &'static Message, fields: Fields) -> std:
 }
 
 fn open_call(shared: &Shared, parts: &Parts, message: &'static Message, fields: &Fields) -> Result<Call> {
-    let unknown_peer = Peer { address: "unknown".to_owned(), trusted_user: None };
+    let unknown_peer = Peer::at("unknown");
     let peer = parts.extensions.get::<Peer>().unwrap_or(&unknown_peer);
     let request_id = parts.extensions.get::<RequestId>().map_or_else(|| Uuid::new_v4().to_string(), |id| id.0.clone());
     let caller = if message.needs_session() {
         let session = fields.0.get("session").and_then(|session| session.get("uuid")).and_then(Value::as_str);
-        let token = session.map(str::trim).filter(|token| !token.is_empty()).ok_or_else(|| fail!(TokenMissing))?;
-        shared.context.accounts.authenticate(DIALECT, token, &peer.address, &request_id).map_err(at!())?
+        let token = session.map(str::trim).filter(|token| !token.is_empty());
+        let accounts = &shared.context.accounts;
+        match (token, &peer.trusted) {
+            (Some(token), _) => accounts.authenticate(DIALECT, token, &peer.address, &request_id).map_err(at!())?,
+            (None, Some(trusted)) => accounts.trusted_caller(DIALECT, trusted, &peer.address, &request_id),
+            (None, None) => return Err(fail!(TokenMissing)),
+        }
     } else {
         stranger(peer, request_id)
     };

@@ -110,7 +110,7 @@ impl Bench {
     /// Sends a request as it is; every answer is held against the envelope and the OpenAPI document.
     pub(super) async fn send(&self, mut request: Request<Body>) -> Answer {
         request.extensions_mut().insert(RequestId("request-1".into()));
-        request.extensions_mut().insert(Peer { address: "198.51.100.7".into(), trusted_user: None });
+        request.extensions_mut().insert(Peer::at("198.51.100.7"));
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (status, kind) = (response.status(), response.headers()[header::CONTENT_TYPE].clone());

@@ -2,7 +2,7 @@
 
 use super::super::route::{Method, Offer, Reply, Route};
 use super::super::table::routes;
-use super::bench::{BODY_BYTES_MAX, Bench};
+use super::bench::{BODY_BYTES_MAX, Bench, trusted};
 use axum::body::Body;
 use http::{Request, StatusCode};
 use proptest::prelude::*;
@@ -493,7 +493,6 @@ fn escaped(text: &str) -> String {
 #[tokio::test]
 async fn head_is_answered_like_get() {
     let bench = Bench::new().await;
-    let peer = crate::context::Peer { address: "unix".into(), trusted_user: Some("root".into()) };
-    let request = Request::head("/v1/vm/list").extension(peer).body(Body::empty()).unwrap();
+    let request = trusted(Request::head("/v1/vm/list")).body(Body::empty()).unwrap();
     assert_eq!(bench.send_unread(request).await, StatusCode::OK);
 }

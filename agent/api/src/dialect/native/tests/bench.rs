@@ -2,7 +2,7 @@
 
 use super::super::{NativeOptions, router};
 use crate::accounts::{Accounts, AccountsConfig};
-use crate::context::{ApiContext, NodeIdentity, Peer, RequestId};
+use crate::context::{ApiContext, NodeIdentity, Peer, RequestId, TrustedPeer};
 use crate::test_support::{SOON, measured};
 use axum::Router;
 use axum::body::Body;
@@ -173,7 +173,7 @@ impl Bench {
             request = request.header(header::AUTHORIZATION, token);
         }
         let mut request = request.body(if method == "GET" { Body::empty() } else { Body::from(body.to_string()) }).unwrap();
-        request.extensions_mut().insert(Peer { address: "198.51.100.7".into(), trusted_user: None });
+        request.extensions_mut().insert(Peer::at("198.51.100.7"));
         self.send(request).await
     }
 
@@ -210,6 +210,7 @@ impl Bench {
     }
 }
 
-fn trusted(builder: http::request::Builder) -> http::request::Builder {
-    builder.extension(Peer { address: "unix".into(), trusted_user: Some("root".into()) })
+pub(super) fn trusted(builder: http::request::Builder) -> http::request::Builder {
+    let root = TrustedPeer { user_name: "root".into(), role: Role::Admin };
+    builder.extension(Peer { trusted: Some(root), ..Peer::at("unix") })
 }

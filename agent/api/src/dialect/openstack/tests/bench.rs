@@ -102,7 +102,7 @@ impl Bench {
 
     pub(super) async fn raw(&self, mut request: Request<Body>) -> Answer {
         request.extensions_mut().insert(RequestId(REQUEST_UUID.into()));
-        request.extensions_mut().insert(Peer { address: "198.51.100.7".into(), trusted_user: None });
+        request.extensions_mut().insert(Peer::at("198.51.100.7"));
         request.headers_mut().insert(header::HOST, "cloud.test:5000".parse().unwrap());
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();

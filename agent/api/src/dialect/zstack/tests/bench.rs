@@ -130,7 +130,7 @@ impl Bench {
     pub(super) async fn send(&self, method: &str, path: &str, body: impl Into<Body>) -> Answer {
         let mut request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
         request.extensions_mut().insert(RequestId("request-1".into()));
-        request.extensions_mut().insert(Peer { address: "198.51.100.7".into(), trusted_user: None });
+        request.extensions_mut().insert(Peer::at("198.51.100.7"));
         let response = self.router.clone().oneshot(request).await.unwrap();
         assert!(response.extensions().get::<crate::context::ResultCode>().is_some() || response.status() == StatusCode::NOT_FOUND);
         let status = response.status();
