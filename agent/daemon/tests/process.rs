@@ -297,3 +297,33 @@ fn wrong_command_lines_and_configurations_have_their_own_exit_codes() {
     assert_eq!(code, Some(0));
     assert!(text.contains("\"openapi\": \"3.1.0\"") && text.contains("/v1/vm/create"));
 }
+
+/// What a start that is refused says, and its exit code.
+fn refused(command: &mut Command) -> (Option<i32>, String) {
+    let output = command.stderr(Stdio::piped()).output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn plain_http_where_others_reach_it_is_refused_unless_the_risk_is_taken() {
+    let place = Place::new();
+    place.configure("[listen.zstack]\ntcp = [\"0.0.0.0:0\"]\n");
+    let (code, text) = refused(place.command(env!("CARGO_BIN_EXE_hvnoded")).args(place.arguments()));
+    assert_eq!(code, Some(78), "{text}");
+    assert!(text.contains("listen.zstack.tcp: 0.0.0.0:0 can be reached by other machines"), "{text}");
+    place.configure("[listen.zstack]\ntcp = [\"0.0.0.0:0\"]\n[tls]\ninsecure_plain_http_off_loopback = [\"zstack\"]\n");
+    drop(place.start());
+    assert!(place.log().contains("WARN") && place.log().contains("everything crosses the network in clear text"), "{}", place.log());
+}
+
+#[test]
+fn a_handed_over_socket_that_others_reach_is_refused_without_tls() {
+    let place = Place::new();
+    let mut command = place.command("/bin/sh");
+    let script = "LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=native exec \"$0\" \"$@\" 3<&0 </dev/null";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_hvnoded")]).args(place.arguments());
+    command.stdin(Stdio::from(OwnedFd::from(TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], 0))).unwrap())));
+    let (code, text) = refused(&mut command);
+    assert_eq!(code, Some(78), "{text}");
+    assert!(text.contains("socket \"native\" handed over by the service manager: 0.0.0.0:"), "{text}");
+}

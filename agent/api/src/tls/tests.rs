@@ -110,14 +110,14 @@ fn files_that_cannot_be_used_leave_the_old_ones_in_force_until_they_can() {
     let (state, warning) = running.state();
     assert_eq!((state, running.end()), ("reload_failed", old));
     assert!(warning.starts_with("the key on disk cannot be used") && !warning.contains('/'), "no path for everybody: {warning}");
-    assert!(running.page().contains("hvnode_tls_reload_failed 1"));
+    assert!(running.page().contains("\nhvnode_tls_reload_failed 1\n"));
     running.tls.look();
     assert!(running.page().contains("hvnode_tls_reloads_total{outcome=\"failure\"} 1"), "the same files are not tried again");
     authority.write("server.crt", &pair.certificate, 0o644);
     running.tls.look();
     running.tls.look();
     assert_eq!(running.state(), ("up", String::new()));
-    assert!(running.page().contains("hvnode_tls_reload_failed 0"));
+    assert!(running.page().contains("\nhvnode_tls_reload_failed 0\n"));
 }
 
 #[test]

@@ -77,6 +77,15 @@ impl Endpoint {
         Ok(if secure.is_some() { Self::Tls(full, TlsFiles::default()) } else { Self::Tcp(full) })
     }
 
+    /// For whom a log-in is kept: the address, and the certificate that is shown there. A token goes before a certificate, so one that
+    /// somebody got without it must not speak for who comes with it.
+    pub(crate) fn identity(&self) -> String {
+        match self {
+            Self::Tls(_, TlsFiles { own: Some((certificate, _)), .. }) => format!("{self} {}", certificate.display()),
+            _ => self.to_string(),
+        }
+    }
+
     /// The `Host` header.
     pub(crate) fn host(&self) -> &str {
         match self {
@@ -153,6 +162,14 @@ mod tests {
         for url in ["unix:/run/x.sock", "unix:///run/x.sock", "/run/x.sock"] {
             assert_eq!(Endpoint::parse(url).unwrap(), Endpoint::Unix("/run/x.sock".into()), "{url}");
         }
+    }
+
+    #[test]
+    fn a_log_in_without_the_certificate_is_not_used_with_it() {
+        let plain = Endpoint::parse("https://n:1").unwrap();
+        let own = Some(("/c.crt".into(), "/c.key".into()));
+        assert_eq!(plain.identity(), "https://n:1");
+        assert_eq!(plain.with_files(TlsFiles { ca: None, own }).identity(), "https://n:1 /c.crt");
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Session {
     /// The stored token for `endpoint`, if there is one that has not expired, and the environment's credentials for when there is none.
     pub(crate) fn open(endpoint: &Endpoint, variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
-        let key = endpoint.to_string();
+        let key = endpoint.identity();
         let path = token_path(&set);
         let user = set("HVNODE_USER");
         let current = path

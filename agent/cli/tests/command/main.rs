@@ -4,6 +4,7 @@
 
 mod events;
 mod fake;
+mod tls;
 mod usage;
 
 use fake::{Node, Reply, Request, refusal, run, success};

@@ -157,10 +157,15 @@ fn a_reload_knows_what_it_can_apply() {
     new.limits.body_max_bytes = 4096;
     new.node.name = "other".into();
     new.listen.native.tcp.clear();
+    new.tls.client_names.insert("boss.example".into(), ClientRole::Admin);
+    new.listen.native.tls = true;
     new.statistics.fine_seconds = 600;
     let difference = old.difference(&new);
-    assert_eq!(difference.live, ["auth.login_failures_max", "log.level"]);
-    assert_eq!(difference.needs_restart, ["limits.body_max_bytes", "listen.native.tcp", "node.name", "statistics.fine_seconds"]);
+    assert_eq!(difference.live, ["auth.login_failures_max", "log.level", "tls.client_names.boss.example"]);
+    assert_eq!(
+        difference.needs_restart,
+        ["limits.body_max_bytes", "listen.native.tcp", "listen.native.tls", "node.name", "statistics.fine_seconds"]
+    );
 }
 
 #[test]
@@ -174,4 +179,50 @@ fn numbers_of_chimestack_states_are_checked_and_known_to_a_reload() {
     assert_eq!(difference.live, ["log.level"]);
     let keys = ["starting", "stopped", "suspended"].map(|word| format!("listen.chimestack.vm_states.{word}"));
     assert_eq!(difference.needs_restart, keys);
+}
+
+#[test]
+fn plain_http_where_others_reach_it_needs_a_word_per_listener() {
+    let text = problem("[listen.native]\ntcp = [\"127.0.0.1:7070\", \"0.0.0.0:7070\"]\n[metrics]\nlisten = [\"[::]:9177\"]\n");
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(text.contains("FILE:2: listen.native.tcp: 0.0.0.0:7070 can be reached by other machines"), "{text}");
+    assert!(text.contains("tls.insecure_plain_http_off_loopback = [\"native\"]"), "{text}");
+    assert!(text.contains("FILE:4: metrics.listen: [::]:9177 ") && text.contains("what the node runs"), "{text}");
+    load_text("[metrics]\nlisten = [\"0.0.0.0:9177\"]\n[tls]\ninsecure_plain_http_off_loopback = [\"metrics\"]\n", &[]).unwrap();
+    let unknown = problem("[tls]\ninsecure_plain_http_off_loopback = [\"all\"]\n");
+    assert!(unknown.starts_with("FILE:2: ") && unknown.contains("\"all\" is not one of [\"native\", "), "{unknown}");
+}
+
+#[test]
+fn what_tls_needs_is_named_where_it_is_missing() {
+    let text = problem("[listen.native]\ntls = true\n");
+    assert!(text.contains("tls.certificate_file: listen.native.tls needs it: name a file, or hand over"), "{text}");
+    assert!(text.contains("systemd credential hvnode-tls-certificate"), "{text}");
+    let text = problem("[tls]\ncertificate_file = \"/no/such.crt\"\nkey_file = \"/no/such.key\"\n[metrics]\ntls = true\n");
+    assert!(text.starts_with("FILE:2: tls.certificate_file: /no/such.crt cannot be read: "), "{text}");
+    let text = problem("[tls]\ncertificate_file = \"/a.crt\"\nkey_file = \"/a.key\"\n");
+    assert!(text.contains("FILE:2: tls.certificate_file: no listener uses it") && text.contains("FILE:3: tls.key_file: "), "{text}");
+    assert!(problem("[tls]\nkey_file = \"a.key\"\n[metrics]\ntls = true\n").contains("FILE:2: tls.key_file: must be an absolute path"));
+    assert!(problem("[tls]\nminimum_version = \"1.1\"\n").starts_with("FILE:2: tls.minimum_version: "));
+}
+
+#[test]
+fn rules_for_client_certificates_that_cannot_be_meant_are_refused() {
+    let text = problem("[tls]\nclient_names = { boss = \"admin\" }\n");
+    assert!(text.contains("FILE:2: tls.client_names: has no effect while tls.client_certificates is \"none\""), "{text}");
+    let text = problem("[tls]\nclient_certificates = \"required\"\n");
+    assert!(text.contains("tls.client_names: is empty, so every client certificate would be refused"), "{text}");
+    assert!(problem("[tls]\nclient_certificates = \"optional\"\nclient_names = { boss = \"king\" }\n").contains("tls.client_names.boss"));
+    assert!(
+        problem("[tls]\nclient_certificates = \"optional\"\nclient_names = { \"\" = \"admin\" }\n").contains("\"\" must have 1 to 253")
+    );
+}
+
+#[test]
+fn credentials_of_the_service_manager_go_before_the_files() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("hvnode-tls-certificate"), "no certificate").unwrap();
+    let file = "[tls]\ncertificate_file = \"/no/such.crt\"\nkey_file = \"/no/such.key\"\n[listen.zstack]\ntls = true\n";
+    let text = load_text(file, &[("CREDENTIALS_DIRECTORY", folder.path().to_str().unwrap())]).unwrap_err();
+    assert!(text.contains("/hvnode-tls-certificate holds no certificate"), "{text}");
 }
