@@ -29,7 +29,7 @@ struct Failure {
 }
 
 impl Failure {
-    fn new(reason: &'static str, text: impl ToString) -> Self {
+    fn new(reason: &'static str, text: &dyn std::fmt::Display) -> Self {
         Self { reason, text: text.to_string() }
     }
 }
@@ -42,7 +42,7 @@ pub(super) async fn shake_hands(
     client: &str,
     limit: Duration,
 ) -> Option<TlsStream<TcpStream>> {
-    let late = || Err(Failure::new("timeout", "no handshake in time"));
+    let late = || Err(Failure::new("timeout", &"no handshake in time"));
     let failure = match tokio::time::timeout(limit, handshake(stream, tls)).await.unwrap_or_else(|_| late()) {
         Ok(stream) => return Some(stream),
         Err(failure) => failure,
@@ -61,20 +61,20 @@ pub(super) async fn shake_hands(
 async fn handshake(mut stream: TcpStream, tls: &Tls) -> Result<TlsStream<TcpStream>, Failure> {
     let mut first = [0];
     match stream.peek(&mut first).await {
-        Ok(0) => return Err(Failure::new("closed", "closed by the client before its first byte")),
+        Ok(0) => return Err(Failure::new("closed", &"closed by the client before its first byte")),
         Ok(_) => {}
-        Err(error) => return Err(Failure::new("closed", error)),
+        Err(error) => return Err(Failure::new("closed", &error)),
     }
     // A TLS record begins with 22, a request with its method.
     if first[0].is_ascii_alphabetic() {
         let _gone_already = stream.write_all(SPEAKS_HTTPS.as_bytes()).await;
         linger(stream).await;
-        return Err(Failure::new("plain_http", "the client speaks plain HTTP"));
+        return Err(Failure::new("plain_http", &"the client speaks plain HTTP"));
     }
     match in_turns(TlsAcceptor::from(tls.config()).accept(stream).into_fallible(), tls).await {
         Ok(stream) => Ok(stream),
         Err((error, stream)) => {
-            let failure = Failure::new(reason(&error), error);
+            let failure = Failure::new(reason(&error), &error);
             linger(stream).await;
             Err(failure)
         }
