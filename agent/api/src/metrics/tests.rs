@@ -176,6 +176,7 @@ fn page(format: Format) -> String {
     metrics.observe_job(&ended_job());
     metrics.set_certificate_expiry("native", Timestamp::from_seconds(1000));
     metrics.panicked("native");
+    metrics.refusals().with_label_values(&["native", "password"]).inc();
     metrics.in_flight("native").inc();
     metrics.connections("native").inc();
     metrics.connection_refused("native");
