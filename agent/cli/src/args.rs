@@ -126,6 +126,12 @@ pub(crate) enum Command {
     /// The operation log: who asked for what, and how it ended
     #[command(subcommand)]
     Log(noun::log::LogCommand),
+    /// Users: who may log in, and what they may do
+    #[command(subcommand)]
+    User(noun::user::UserCommand),
+    /// Tokens for programs
+    #[command(subcommand)]
+    Token(noun::token::TokenCommand),
     /// Print a completion script for a shell, such as: hvctl completion bash > /etc/bash_completion.d/hvctl
     Completion {
         /// Which shell

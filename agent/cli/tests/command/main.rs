@@ -5,6 +5,7 @@
 mod events;
 mod fake;
 mod usage;
+mod users;
 
 use fake::{Node, Reply, Request, refusal, run, success};
 use serde_json::{Value, json};
