@@ -1,26 +1,35 @@
-//! Accounts, sessions and log-in limits.
+//! Accounts, sessions, tokens for programs, and log-in limits.
 //!
 //! Everything that a request needs is in memory; the store is written before a change counts. Tokens are kept as SHA-256 only, passwords
-//! as `argon2id(sha512_hex(password))`: one store serves clients that send plain and clients that send hashed passwords.
+//! as `argon2id(sha512_hex(password))`: one store serves clients that send plain and clients that send hashed passwords. What an account
+//! may do is looked up with every request, so that a change of it counts at once and in every dialect.
 
 mod lockout;
+mod manage;
 mod password;
+mod refusals;
+mod rules;
 mod sessions;
+mod tokens;
 
 use crate::context::TrustedPeer;
 use arc_swap::ArcSwap;
 use argon2::Params;
-use hvnode_core::model::{Account, Caller, DEFAULT_TENANT_UUID, NameFault, Role, Timestamp, TokenRecord, check_name};
+use hvnode_core::model::{Account, Caller, DEFAULT_TENANT_UUID, Role, Timestamp, TokenRecord};
 use hvnode_core::port::{Clock, Durability, Store, Write};
 use hvnode_core::{Result, at, fail};
-use lockout::{AttemptKey, LockOut, Refusal};
+use lockout::{Attempt, AttemptKey, Limits, LockOut, Refusal as Slowed};
+pub use manage::AccountChange;
 use parking_lot::{Mutex, RwLock};
 pub use password::Password;
 use password::{PasswordHasherPool, random_text, sha256_hex};
-use sessions::{EXPIRED_KEPT, Session, Sessions};
-use std::collections::BTreeMap;
+pub use refusals::{Refusal, Refusals, RefusedCall};
+pub use rules::{PASSWORD_BYTES_MAX, check_password};
+use sessions::{EXPIRED_KEPT, Sessions};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
+pub use tokens::{NewToken, TokenDetail};
 use uuid::Uuid;
 
 /// Random bytes of a token.
@@ -29,6 +38,8 @@ const TOKEN_BYTES: usize = 32;
 const PASSWORD_BYTES: usize = 18;
 /// Longest token text that is looked at.
 const TOKEN_LENGTH_MAX: usize = 256;
+/// Places that an account is known to log in from.
+const KNOWN_PLACES_MAX: usize = 16;
 /// Name of the account that a first start makes.
 pub const FIRST_ACCOUNT_NAME: &str = "admin";
 
@@ -60,6 +71,8 @@ pub struct IssuedToken {
     pub token: String,
     /// Whose it is.
     pub account: Arc<Account>,
+    /// What its holder may do.
+    pub role: Role,
     /// Issued.
     pub create_time: Timestamp,
     /// Valid until.
@@ -83,8 +96,18 @@ pub struct AccountsConfig {
     pub tokens_per_user_max: usize,
     /// Failures after which a user is locked out for a client address.
     pub login_failures_max: u32,
-    /// For how long.
+    /// For how long at first; doubled with every further failure.
     pub login_lock_time: Duration,
+    /// Longest lock.
+    pub login_lock_time_max: Duration,
+    /// Least characters of a password that is set from now on.
+    pub password_length_min: usize,
+    /// Most tokens for programs of one account.
+    pub api_tokens_per_user_max: usize,
+    /// How long a token for programs may be valid.
+    pub api_token_lifetime_max: Duration,
+    /// May one be valid for ever?
+    pub has_endless_api_tokens: bool,
 }
 
 impl Default for AccountsConfig {
@@ -95,25 +118,71 @@ impl Default for AccountsConfig {
             tokens_per_user_max: 64,
             login_failures_max: 5,
             login_lock_time: Duration::from_secs(300),
+            login_lock_time_max: Duration::from_secs(3600),
+            password_length_min: 8,
+            api_tokens_per_user_max: 32,
+            api_token_lifetime_max: Duration::from_secs(366 * 86_400),
+            has_endless_api_tokens: false,
         }
     }
 }
 
-/// Accounts, sessions and log-in limits.
+/// Accounts by name and by identity. Few, and written almost never.
+#[derive(Debug, Default)]
+struct Directory {
+    by_name: BTreeMap<String, Arc<Account>>,
+    by_uuid: HashMap<Uuid, Arc<Account>>,
+}
+
+impl Directory {
+    fn put(&mut self, account: Arc<Account>) {
+        self.by_name.insert(account.user_name.clone(), account.clone());
+        self.by_uuid.insert(account.user_uuid, account);
+    }
+
+    fn remove(&mut self, user_uuid: Uuid) {
+        if let Some(account) = self.by_uuid.remove(&user_uuid) {
+            self.by_name.remove(&account.user_name);
+        }
+    }
+}
+
+/// Accounts, sessions, tokens and log-in limits.
 pub struct Accounts {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     config: ArcSwap<AccountsConfig>,
     hasher: PasswordHasherPool,
-    /// By name. Few, and written almost never.
-    accounts: RwLock<BTreeMap<String, Arc<Account>>>,
+    directory: RwLock<Directory>,
     sessions: RwLock<Sessions>,
     lock_out: Mutex<LockOut>,
+    /// When and from where tokens for programs were used, not yet in the store. As many entries as there are such tokens at most.
+    uses: Mutex<HashMap<Uuid, (Timestamp, String)>>,
+    /// Where accounts logged in from, beside what their sessions tell; the newest last.
+    known: Mutex<HashMap<Uuid, Vec<AttemptKey>>>,
+    refusals: Refusals,
+    /// Held while an account or its tokens change: each change reads, checks and writes. They are few.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Accounts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Accounts").field("accounts", &self.accounts.read().len()).field("sessions", &self.sessions.read().len()).finish()
+        let accounts = self.directory.read().by_uuid.len();
+        f.debug_struct("Accounts").field("accounts", &accounts).field("sessions", &self.sessions.read().len()).finish()
+    }
+}
+
+/// A valid token and whose it is.
+#[derive(Debug, Clone)]
+struct Holder {
+    account: Arc<Account>,
+    record: Arc<TokenRecord>,
+}
+
+impl Holder {
+    /// A token for programs may do no more than its account.
+    fn role(&self) -> Role {
+        self.record.api.as_ref().map_or(self.account.role, |api| api.role.min(self.account.role))
     }
 }
 
@@ -140,24 +209,43 @@ impl Accounts {
         clock: Arc<dyn Clock>,
         params: Params,
     ) -> Result<Arc<Self>> {
-        let accounts: Vec<Arc<Account>> = accounts.into_iter().map(Arc::new).collect();
-        let sessions = Sessions::new(tokens, |uuid| accounts.iter().find(|account| account.user_uuid == uuid).cloned());
-        let mut by_name = BTreeMap::new();
+        let mut directory = Directory::default();
         for account in accounts {
             let name = account.user_name.clone();
-            if by_name.insert(name.clone(), account).is_some() {
+            if directory.by_name.contains_key(&name) {
                 return Err(fail!(StoreFailed, "two accounts are named {name:?}"; "存在两个名为 {name:?} 的账号"));
             }
+            directory.put(Arc::new(account));
         }
+        let sessions = Sessions::new(tokens, |uuid| directory.by_uuid.contains_key(&uuid));
         Ok(Arc::new(Self {
             store,
             clock,
             config: ArcSwap::from_pointee(config),
             hasher: PasswordHasherPool::new(params),
-            accounts: RwLock::new(by_name),
+            directory: RwLock::new(directory),
             sessions: RwLock::new(sessions),
             lock_out: Mutex::default(),
+            uses: Mutex::default(),
+            known: Mutex::default(),
+            refusals: Refusals::default(),
+            turn: tokio::sync::Mutex::default(),
         }))
+    }
+
+    /// Who was refused.
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    /// Notes that a request was refused; errors that are no refusal are passed over.
+    pub fn refused(&self, call: RefusedCall<'_>, error: &hvnode_core::AgentError) {
+        self.refusals.note(call, error, self.clock.now());
+    }
+
+    /// May this error of a request have a row of its own in the operation log? See [`Refusals::may_have_row`].
+    pub fn may_have_row(&self, caller: &Caller, error: &hvnode_core::AgentError) -> bool {
+        self.refusals.may_have_row(caller.role, error, self.clock.now())
     }
 
     /// Other limits from now on; tokens already issued keep their time.
@@ -168,30 +256,6 @@ impl Accounts {
     /// A password nobody can guess, for an account that the daemon makes.
     pub fn random_password() -> String {
         random_text(PASSWORD_BYTES)
-    }
-
-    /// Makes an account.
-    ///
-    /// # Errors
-    /// `ParameterInvalid` (name, empty password), `UserAlreadyExist`, `StoreFailed`.
-    pub async fn create_account(&self, user_name: &str, role: Role, password: &str) -> Result<Arc<Account>> {
-        check_name(user_name).map_err(|fault| name_error(user_name, fault))?;
-        if password.is_empty() {
-            return Err(fail!(ParameterInvalid, "password: must not be empty"; "password: 不能为空"));
-        }
-        if self.accounts.read().contains_key(user_name) {
-            return Err(fail!(UserAlreadyExist));
-        }
-        let account = Arc::new(Account {
-            user_uuid: Uuid::new_v4(),
-            user_name: user_name.to_owned(),
-            role,
-            password_hash: self.hasher.hash(password).await.map_err(at!())?,
-            create_time: self.clock.now(),
-        });
-        self.store.commit(vec![Write::PutAccount(account.clone())], Durability::Durable).await.map_err(at!())?;
-        self.accounts.write().insert(account.user_name.clone(), account.clone());
-        Ok(account)
     }
 
     /// Checks name and plain password and issues a token valid in `dialect` only.
@@ -222,19 +286,24 @@ impl Accounts {
         password: Password<'_>,
         form: TokenForm,
     ) -> Result<IssuedToken> {
-        let key = AttemptKey::new(user_name, client);
-        let attempt = self.begin_attempt(key)?;
-        let account = self.accounts.read().get(user_name).cloned();
+        let account = self.directory.read().by_name.get(user_name).cloned();
+        let is_known = account.as_ref().is_some_and(|account| self.is_known(account.user_uuid, client));
+        let attempt = self.begin_attempt(Attempt::new(user_name, client, is_known))?;
         let is_right = self.hasher.verify(password, account.as_deref().map(|a| a.password_hash.as_str())).await.map_err(at!())?;
         let account = match account {
             Some(account) if is_right => account,
             known => {
-                attempt.failed();
+                attempt.failed(self.clock.now());
                 return Err(if known.is_some() { fail!(PasswordWrong) } else { fail!(UserNotExist) });
             }
         };
-        let issued = self.issue(dialect, account, form, None).await.map_err(at!())?;
+        // Only who knows the password is told.
+        if !account.is_enabled {
+            return Err(fail!(UserDisabled));
+        }
+        let issued = self.issue(dialect, client, account, form, None).await.map_err(at!())?;
         attempt.succeeded();
+        self.remember(issued.account.user_uuid, client);
         Ok(issued)
     }
 
@@ -243,28 +312,30 @@ impl Accounts {
     /// # Errors
     /// `TokenInvalid`, `TokenExpired`.
     pub fn token(&self, dialect: &str, token: &str) -> Result<IssuedToken> {
-        let Session { account, record } = self.session(dialect, token)?;
-        Ok(IssuedToken { token: token.to_owned(), account, create_time: record.create_time, expire_time: record.expire_time })
+        let holder = self.holder(dialect, token)?;
+        let role = holder.role();
+        let Holder { account, record } = holder;
+        Ok(IssuedToken { token: token.to_owned(), account, role, create_time: record.create_time, expire_time: record.expire_time })
     }
 
-    /// Exchanges a valid token for a new one; the old one ends.
+    /// Exchanges a valid token of a session for a new one; the old one ends.
     ///
     /// # Errors
-    /// `TokenInvalid`, `TokenExpired`, `StoreFailed`.
-    pub async fn refresh(&self, dialect: &str, token: &str) -> Result<IssuedToken> {
-        let session = self.session(dialect, token)?;
-        self.issue(dialect, session.account, TokenForm::Text, Some(&session.record.token_hash)).await.map_err(at!())
+    /// `TokenInvalid`, `TokenExpired`, `PermissionDenied` (a token for programs), `StoreFailed`.
+    pub async fn refresh(&self, dialect: &str, token: &str, client_address: &str) -> Result<IssuedToken> {
+        let Holder { account, record } = self.holder(dialect, token)?;
+        refuse_api_token(&record)?;
+        self.issue(dialect, client_address, account, TokenForm::Text, Some(&record.token_hash)).await.map_err(at!())
     }
 
-    /// Ends a token; fine if it is not known.
+    /// Ends the token of a session; fine if it is not known.
     ///
     /// # Errors
-    /// `StoreFailed`.
+    /// `PermissionDenied` (a token for programs), `StoreFailed`.
     pub async fn log_out(&self, dialect: &str, token: &str) -> Result<()> {
         let hash = sha256_hex(token);
-        if self.sessions.read().get(&hash).is_none_or(|session| session.record.dialect != dialect) {
-            return Ok(());
-        }
+        let Some(record) = self.sessions.read().get(&hash).filter(|record| record.is_for(dialect)).cloned() else { return Ok(()) };
+        refuse_api_token(&record)?;
         self.store.commit(vec![Write::DeleteToken(hash.clone())], Durability::Durable).await.map_err(at!())?;
         self.sessions.write().remove(&hash);
         Ok(())
@@ -273,13 +344,18 @@ impl Accounts {
     /// Who holds this token. Never blocks.
     ///
     /// # Errors
-    /// `TokenInvalid`, `TokenExpired`.
+    /// `TokenInvalid`, `TokenExpired`, `UserDisabled`.
     pub fn authenticate(&self, dialect: &str, token: &str, client_address: &str, request_id: &str) -> Result<Caller> {
-        let Session { account, .. } = self.session(dialect, token)?;
+        let holder = self.holder(dialect, token)?;
+        if let Some(api) = &holder.record.api {
+            self.uses.lock().insert(api.token_uuid, (self.clock.now(), client_address.to_owned()));
+        }
+        let role = holder.role();
+        let account = holder.account;
         Ok(Caller {
             user_uuid: account.user_uuid,
             user_name: account.user_name.clone(),
-            role: account.role,
+            role,
             tenant_uuid: DEFAULT_TENANT_UUID,
             dialect: dialect.to_owned(),
             client_address: client_address.to_owned(),
@@ -302,9 +378,14 @@ impl Accounts {
 
     /// Every account, for listings; oldest first.
     pub fn list(&self) -> Vec<Arc<Account>> {
-        let mut accounts: Vec<_> = self.accounts.read().values().cloned().collect();
+        let mut accounts: Vec<_> = self.directory.read().by_uuid.values().cloned().collect();
         accounts.sort_by_key(|account| (account.create_time, account.user_uuid));
         accounts
+    }
+
+    /// One account.
+    pub fn account(&self, user_uuid: Uuid) -> Option<Arc<Account>> {
+        self.directory.read().by_uuid.get(&user_uuid).cloned()
     }
 
     /// Tokens held in memory, valid and recently expired ones.
@@ -327,21 +408,30 @@ impl Accounts {
         Ok(count)
     }
 
-    fn session(&self, dialect: &str, token: &str) -> Result<Session> {
+    fn holder(&self, dialect: &str, token: &str) -> Result<Holder> {
         if token.is_empty() || token.len() > TOKEN_LENGTH_MAX {
             return Err(fail!(TokenInvalid));
         }
-        let session = self.sessions.read().get(&sha256_hex(token)).cloned();
-        let Some(session) = session.filter(|session| session.record.dialect == dialect) else {
-            return Err(fail!(TokenInvalid));
-        };
-        if session.record.expire_time <= self.clock.now() {
+        let record = self.sessions.read().get(&sha256_hex(token)).filter(|record| record.is_for(dialect)).cloned();
+        let account = record.as_ref().and_then(|record| self.account(record.user_uuid));
+        let (Some(record), Some(account)) = (record, account) else { return Err(fail!(TokenInvalid)) };
+        if record.expire_time <= self.clock.now() {
             return Err(fail!(TokenExpired));
         }
-        Ok(session)
+        if !account.is_enabled {
+            return Err(fail!(UserDisabled));
+        }
+        Ok(Holder { account, record })
     }
 
-    async fn issue(&self, dialect: &str, account: Arc<Account>, form: TokenForm, replaced: Option<&str>) -> Result<IssuedToken> {
+    async fn issue(
+        &self,
+        dialect: &str,
+        client_address: &str,
+        account: Arc<Account>,
+        form: TokenForm,
+        replaced: Option<&str>,
+    ) -> Result<IssuedToken> {
         let config = self.config.load_full();
         let token = form.token();
         let create_time = self.clock.now();
@@ -353,7 +443,15 @@ impl Accounts {
             dialect: dialect.to_owned(),
             create_time,
             expire_time,
+            client_address: client_address.to_owned(),
+            api: None,
         };
+        let _turn = self.turn.lock().await;
+        // While the password was checked, or the turn waited for, the account may have changed: what ended its sessions ends this one.
+        let present = self.account(account.user_uuid).filter(|present| Arc::ptr_eq(present, &account));
+        if present.is_none() || replaced.is_some_and(|hash| self.sessions.read().get(hash).is_none()) {
+            return Err(fail!(TokenInvalid));
+        }
         let mut ended = self.sessions.read().surplus(account.user_uuid, config.tokens_per_user_max.max(1));
         ended.extend(replaced.map(str::to_owned));
         let mut writes: Vec<Write> = ended.iter().cloned().map(Write::DeleteToken).collect();
@@ -363,55 +461,78 @@ impl Accounts {
         for hash in ended {
             sessions.remove(&hash);
         }
-        sessions.insert(Session { account: account.clone(), record: Arc::new(record) });
-        Ok(IssuedToken { token, account, create_time, expire_time })
+        sessions.insert(Arc::new(record));
+        let role = account.role;
+        Ok(IssuedToken { token, account, role, create_time, expire_time })
     }
 
-    fn begin_attempt(&self, key: AttemptKey) -> Result<Attempt<'_>> {
+    /// Has this account logged in from there before?
+    fn is_known(&self, user_uuid: Uuid, client_address: &str) -> bool {
+        let place = AttemptKey::new("", client_address);
+        self.known.lock().get(&user_uuid).is_some_and(|places| places.contains(&place))
+            || self.sessions.read().is_known(user_uuid, client_address)
+    }
+
+    fn remember(&self, user_uuid: Uuid, client_address: &str) {
+        let place = AttemptKey::new("", client_address);
+        let mut known = self.known.lock();
+        let places = known.entry(user_uuid).or_default();
+        places.retain(|known| *known != place);
+        places.push(place);
+        let surplus = places.len().saturating_sub(KNOWN_PLACES_MAX);
+        places.drain(..surplus);
+    }
+
+    fn begin_attempt(&self, attempt: Attempt) -> Result<Trial<'_>> {
         let config = self.config.load();
-        let outcome = self.lock_out.lock().begin(key, self.clock.now(), config.login_failures_max, config.login_lock_time);
+        let limits = Limits {
+            failures_max: config.login_failures_max,
+            lock_time: config.login_lock_time,
+            lock_time_max: config.login_lock_time_max,
+        };
+        let outcome = self.lock_out.lock().begin(attempt, self.clock.now(), limits);
         match outcome {
-            Ok(()) => Ok(Attempt { lock_out: &self.lock_out, key, is_judged: false }),
-            Err(Refusal::Locked) => Err(fail!(UserLocked)),
-            Err(Refusal::TableFull) => Err(fail!(TooManyRequests, "too many failed log-ins"; "登录失败次数过多")),
+            Ok(()) => Ok(Trial { lock_out: &self.lock_out, attempt, is_judged: false }),
+            Err(Slowed::Locked) => Err(fail!(UserLocked)),
+            Err(Slowed::Busy) => Err(fail!(TooManyRequests,
+                "too many log-ins of this account are under way, try again"; "该账号正在进行的登录过多, 请重试")),
         }
     }
+}
+
+/// Only sessions are refreshed and logged out of; a token for programs is made and revoked by name.
+fn refuse_api_token(record: &TokenRecord) -> Result<()> {
+    if record.api.is_none() {
+        return Ok(());
+    }
+    Err(fail!(PermissionDenied,
+        "an API token is no session: it is revoked by its uuid"; "API 令牌不是会话: 请按其 uuid 吊销"))
 }
 
 /// An attempt under way. Dropped without a verdict (overload, store failure, client gone) it does not count.
-struct Attempt<'a> {
+struct Trial<'a> {
     lock_out: &'a Mutex<LockOut>,
-    key: AttemptKey,
+    attempt: Attempt,
     is_judged: bool,
 }
 
-impl Attempt<'_> {
+impl Trial<'_> {
     fn succeeded(mut self) {
         self.is_judged = true;
-        self.lock_out.lock().succeed(self.key);
+        self.lock_out.lock().succeeded(self.attempt);
     }
 
-    /// It was counted when it began.
-    fn failed(mut self) {
+    fn failed(mut self, now: Timestamp) {
         self.is_judged = true;
+        self.lock_out.lock().failed(self.attempt, now);
     }
 }
 
-impl Drop for Attempt<'_> {
+impl Drop for Trial<'_> {
     fn drop(&mut self) {
         if !self.is_judged {
-            self.lock_out.lock().withdraw(self.key);
+            self.lock_out.lock().withdrawn(self.attempt);
         }
-    }
-}
-
-fn name_error(user_name: &str, fault: NameFault) -> hvnode_core::AgentError {
-    let length = user_name.chars().count();
-    match fault {
-        NameFault::Character(c) => fail!(ParameterInvalid, "user_name: character {c:?} is not allowed"; "user_name: 不允许字符 {c:?}"),
-        _ => fail!(ParameterInvalid,
-            "user_name: 1 to 128 characters, no white space at the ends, no leading '.' or '-'; it has {length}";
-            "user_name: 1 到 128 个字符, 首尾不能是空白, 不能以 '.' 或 '-' 开头; 实际 {length} 个"),
     }
 }
 

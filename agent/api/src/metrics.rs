@@ -50,6 +50,7 @@ pub struct Metrics {
     request_duration: HistogramVec,
     requests_in_flight: IntGaugeVec,
     panics: IntCounterVec,
+    refusals: IntCounterVec,
     connections: IntGaugeVec,
     connections_refused: IntCounterVec,
     store_commits: IntCounterVec,
@@ -95,6 +96,11 @@ impl Metrics {
             request_duration: histogram("hvnode_api_request_duration_seconds", "Time to answer a request.", &["dialect", "route"])?,
             requests_in_flight: gauges("hvnode_api_requests_in_flight", "Requests being answered.", &["dialect"])?,
             panics: counter("hvnode_api_panics_total", "Requests that ended in a panic of their handler.", &["dialect"])?,
+            refusals: counter(
+                "hvnode_api_refusals_total",
+                "Requests refused for who asked: no or a wrong token, too little a role, a wrong log-in; by reason.",
+                &["dialect", "reason"],
+            )?,
             connections: gauges("hvnode_api_connections", "Open connections.", &["dialect"])?,
             connections_refused: counter("hvnode_api_connections_refused_total", "Connections refused for their number.", &["dialect"])?,
             store_commits: counter("hvnode_store_commits_total", "Commits asked of the store.", &["durability", "outcome"])?,
@@ -132,12 +138,13 @@ impl Metrics {
     }
 
     fn register(&self) -> prometheus::Result<()> {
-        let all: [Box<dyn prometheus::core::Collector>; 22] = [
+        let all: [Box<dyn prometheus::core::Collector>; 23] = [
             Box::new(self.uptime.clone()),
             Box::new(self.requests.clone()),
             Box::new(self.request_duration.clone()),
             Box::new(self.requests_in_flight.clone()),
             Box::new(self.panics.clone()),
+            Box::new(self.refusals.clone()),
             Box::new(self.connections.clone()),
             Box::new(self.connections_refused.clone()),
             Box::new(self.store_commits.clone()),
@@ -201,6 +208,11 @@ impl Metrics {
     pub(crate) fn tls_reloaded(&self, is_success: bool) {
         self.tls_reloads.with_label_values(&[if is_success { "success" } else { "failure" }]).inc();
         self.tls_reload_failed.set(i64::from(!is_success));
+    }
+
+    /// Where refusals are counted, by dialect and reason.
+    pub fn refusals(&self) -> IntCounterVec {
+        self.refusals.clone()
     }
 
     pub(crate) fn panicked(&self, dialect: &str) {

@@ -2,6 +2,7 @@
 
 pub(crate) mod authority;
 
+use crate::accounts::{AccountChange, Accounts, AccountsConfig, NewToken};
 use crate::context::FrameErrors;
 use crate::frame::{Frame, FrameLimits, FrameParts};
 use crate::health::{Health, SnapshotSource};
@@ -9,9 +10,10 @@ use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
-use hvnode_core::AgentError;
 use hvnode_core::engine::Engine;
-use hvnode_core::model::{ConnectionState, HostCapabilities, HostFacts, HostSettings, Snapshot, Timestamp, VirtType};
+use hvnode_core::model::{ConnectionState, HostCapabilities, HostFacts, HostSettings, Role, Snapshot, Timestamp, VirtType};
+use hvnode_core::port::{JobFilter, OperationFilter, Page, SortOrder};
+use hvnode_core::{AgentError, ErrorCode};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,4 +120,54 @@ pub(crate) async fn measured(engine: &Engine, vm_uuid: uuid::Uuid) {
         (readings.vm_point(vm_uuid).is_some() && readings.host_point().is_some()).then_some(())
     };
     wait_for("samples of host and VM", SOON, ask).await;
+}
+
+/// Tokens that must open nothing in `dialect`: what each is, its text, and how it is refused. The absence of one is the caller's to try.
+pub(crate) async fn bad_tokens(accounts: &Accounts, dialect: &str) -> Vec<(&'static str, String, ErrorCode)> {
+    const PASSWORD: &str = "a long enough password";
+    let other = if dialect == "native" { "openstack" } else { "native" };
+    let new = |name: &str, dialect: &str| NewToken {
+        token_name: name.into(),
+        role: Role::Admin,
+        dialects: vec![dialect.into()],
+        lifetime: Some(Duration::from_secs(3600)),
+    };
+    let mallory = accounts.create_account("mallory", Role::Admin, PASSWORD).await.unwrap();
+    let eve = accounts.create_account("eve", Role::Admin, PASSWORD).await.unwrap();
+    let session = async |dialect: &str| accounts.log_in(dialect, "192.0.2.9", "mallory", PASSWORD).await.unwrap().token;
+    let ended = session(dialect).await;
+    accounts.log_out(dialect, &ended).await.unwrap();
+    let (of_disabled, _) = accounts.create_token(eve.user_uuid, new("any", dialect)).await.unwrap();
+    let of_ended_session = accounts.log_in(dialect, "192.0.2.9", "eve", PASSWORD).await.unwrap().token;
+    accounts.change_account(eve.user_uuid, AccountChange { is_enabled: Some(false), ..Default::default() }).await.unwrap();
+    let (foreign_api, _) = accounts.create_token(mallory.user_uuid, new("foreign", other)).await.unwrap();
+    let (revoked, detail) = accounts.create_token(mallory.user_uuid, new("revoked", dialect)).await.unwrap();
+    accounts.delete_token(detail.api.token_uuid, None).await.unwrap();
+    let short = NewToken { lifetime: Some(Duration::from_nanos(1)), ..new("short", dialect) };
+    let (short, _) = accounts.create_token(mallory.user_uuid, short).await.unwrap();
+    let foreign = session(other).await;
+    accounts.reconfigure(AccountsConfig { token_lifetime: Duration::ZERO, ..Default::default() });
+    let expired = session(dialect).await;
+    accounts.reconfigure(AccountsConfig::default());
+    vec![
+        ("nonsense", "nonsense".into(), ErrorCode::TokenInvalid),
+        ("a session that was ended", ended, ErrorCode::TokenInvalid),
+        ("the session of an account that was disabled", of_ended_session, ErrorCode::TokenInvalid),
+        ("the API token of a disabled account", of_disabled, ErrorCode::UserDisabled),
+        ("an API token for another dialect", foreign_api, ErrorCode::TokenInvalid),
+        ("a revoked API token", revoked, ErrorCode::TokenInvalid),
+        ("a session of another dialect", foreign, ErrorCode::TokenInvalid),
+        ("an expired session", expired, ErrorCode::TokenExpired),
+        ("an expired API token", short, ErrorCode::TokenExpired),
+    ]
+}
+
+/// What refused requests must leave as it was, beside VMs: accounts, tokens, and how many rows of the operation log tell of a success.
+pub(crate) async fn standing(engine: &Engine, accounts: &Accounts) -> String {
+    let page = Page { offset: 0, limit: 1, order: SortOrder::Descending };
+    let filter = OperationFilter { is_success: Some(true), ..OperationFilter::default() };
+    let successes = engine.list_operations(filter, page).await.unwrap().total_count;
+    let known: Vec<_> = accounts.list().iter().map(|a| (a.user_uuid, a.role, a.is_enabled, a.password_hash.clone())).collect();
+    let jobs = engine.list_jobs(JobFilter::default(), page).await.unwrap().total_count;
+    format!("{successes} {jobs} {known:?} {}", accounts.session_count())
 }

@@ -139,6 +139,12 @@ pub(crate) enum Command {
     /// Certificates for a small site: an authority, the node's certificate, and clients'
     #[command(subcommand)]
     Tls(noun::tls::TlsCommand),
+    /// Users: who may log in, and what they may do
+    #[command(subcommand)]
+    User(noun::user::UserCommand),
+    /// Tokens for programs
+    #[command(subcommand)]
+    Token(noun::token::TokenCommand),
     /// Print a completion script for a shell, such as: hvctl completion bash > /etc/bash_completion.d/hvctl
     Completion {
         /// Which shell

@@ -22,7 +22,7 @@ use args::{Cli, Command, Global, Shared};
 use client::{Client, Endpoint, Session, TlsFiles};
 use context::Context;
 use error::{CliError, Kind, Result};
-use noun::{account, api, disk, event, host, image, job, log, network, specification, tls, top, vm};
+use noun::{account, api, disk, event, host, image, job, log, network, specification, tls, token, top, user, vm};
 use output::Output;
 use std::process::ExitCode;
 use text::Language;
@@ -85,6 +85,8 @@ async fn dispatch(context: &mut Context, command: Command) -> Result<()> {
         Command::Job(command) => job::run(context, command).await,
         Command::Event(command) => event::run(context, command).await,
         Command::Log(command) => log::run(context, command).await,
+        Command::User(command) => user::run(context, command).await,
+        Command::Token(command) => token::run(context, command).await,
         Command::Api(args) => api::run(context, args).await,
         // they need no node and were answered before
         Command::Completion { .. } | Command::Tls(_) => Ok(()),

@@ -44,6 +44,12 @@ pub(crate) const NETWORK: Kind =
 /// Disks.
 pub(crate) const DISK: Kind =
     Kind { en: "disk", cn: "硬盘", noun: "disk", list_path: "/v1/usd/list", uuid_key: "usd_uuid", name_key: "usd_name" };
+/// Users.
+pub(crate) const USER: Kind =
+    Kind { en: "user", cn: "用户", noun: "user", list_path: "/v1/user/list", uuid_key: "user_uuid", name_key: "user_name" };
+/// Tokens for programs.
+pub(crate) const TOKEN: Kind =
+    Kind { en: "token", cn: "令牌", noun: "token", list_path: "/v1/token/list", uuid_key: "token_uuid", name_key: "token_name" };
 
 /// One thing, found.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -56,10 +56,14 @@ error_codes! {
     TokenInvalid 10101 401 false "Token invalid" "令牌无效";
     TokenExpired 10102 401 false "Token expired" "令牌过期";
     PermissionDenied 10103 403 false "Permission denied: %s" "权限不足: %s";
+    TokenNotExist 10104 404 false "Token not exist" "令牌不存在";
     PasswordWrong 10180 401 false "Password error" "密码错误";
     UserLocked 10181 403 true "User locked" "用户已锁定";
+    UserDisabled 10182 403 false "User disabled" "用户已停用";
     UserNotExist 10183 401 false "User not exist" "用户不存在";
     UserAlreadyExist 10184 409 false "User already exist" "用户已存在";
+    /// Nobody would be left who may manage accounts.
+    UserLastAdmin 10185 409 false "Last administrator: %s" "最后一个管理员: %s";
     TenantNotExist 10200 404 false "Tenant not exist" "租户不存在";
     TenantQuotaExceeded 10201 403 false "Tenant quota exceeded: %s" "租户配额不足: %s";
     HostNotExist 12000 404 false "Host not exist" "宿主机不存在";
@@ -239,6 +243,15 @@ impl AgentError {
             inner.places.push(place);
         }
         self
+    }
+
+    /// For answers that do not tell whether it was the user or the password that is wrong.
+    #[must_use]
+    pub fn without_user_hint(self) -> Self {
+        match self.code() {
+            ErrorCode::UserNotExist => Self(Arc::new(Inner { code: ErrorCode::PasswordWrong, ..Arc::unwrap_or_clone(self.0) })),
+            _ => self,
+        }
     }
 
     /// Its code.

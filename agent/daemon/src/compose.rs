@@ -72,6 +72,7 @@ pub(crate) async fn start_node(config: &Config, is_simulated: bool) -> Result<No
     let (accounts_store, accounts_config, accounts_clock) = (store.clone(), accounts_config(config), clock.clone());
     let accounts = blocking(move || Accounts::start(accounts_store, accounts, tokens, accounts_config, accounts_clock)).await?;
     let accounts = accounts.map_err(|error| reason(&error))?;
+    accounts.refusals().count_in(metrics.refusals());
     ensure_first_account(&accounts, &config.auth, &config.node.state_dir).await?;
 
     let (hypervisor, images) = outside(config, is_simulated, &clock, &metrics).await?;
@@ -263,6 +264,11 @@ pub(crate) fn accounts_config(config: &Config) -> AccountsConfig {
         tokens_per_user_max: auth.tokens_per_user_max,
         login_failures_max: auth.login_failures_max,
         login_lock_time: Duration::from_secs(auth.login_lock_seconds),
+        login_lock_time_max: Duration::from_secs(auth.login_lock_max_seconds),
+        password_length_min: auth.password_min_length,
+        api_tokens_per_user_max: auth.api_tokens_per_user_max,
+        api_token_lifetime_max: Duration::from_secs(auth.api_token_days_max * 86_400),
+        has_endless_api_tokens: auth.api_tokens_without_expiry,
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) async fn ensure_first_account(accounts: &Accounts, auth: &Auth, state
         .await
         .map_err(|error| format!("the first password: {error}"))?;
     let (password, place) = found?;
+    let checked = accounts.check_password("password", FIRST_ACCOUNT_NAME, &password);
+    checked.map_err(|error| format!("the first password: {}: {}", place.display(), reason(&error)))?;
     accounts.create_account(FIRST_ACCOUNT_NAME, Role::Admin, &password).await.map_err(|error| reason(&error))?;
     tracing::info!(account = FIRST_ACCOUNT_NAME, password_is_in = %place.display(), "first start: made an account");
     Ok(())

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 /// Between two looks at ourselves, at most.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Between two looks for expired tokens.
-const TOKEN_CLEANING: Duration = Duration::from_secs(600);
+const TOKEN_CLEANING: Duration = Duration::from_secs(300);
 /// How long connections may take beyond the engine to end when the daemon stops.
 const CONNECTIONS_END: Duration = Duration::from_secs(2);
 
@@ -134,6 +134,14 @@ impl Daemon {
         if let Err(error) = self.node.accounts.prune_expired().await {
             tracing::warn!(error = %error.chain(), "expired tokens stay in the store");
         }
+        self.keep_token_uses().await;
+    }
+
+    /// When tokens were used last is written down now and then, not with every request.
+    async fn keep_token_uses(&self) {
+        if let Err(error) = self.node.accounts.flush_uses().await {
+            tracing::warn!(error = %error.chain(), "when tokens were used last is not in the store");
+        }
     }
 
     /// Reads the configuration again. What is wrong leaves everything as it is.
@@ -208,6 +216,7 @@ impl Daemon {
             }
         };
         tokio::join!(connections, jobs);
+        self.keep_token_uses().await;
     }
 }
 

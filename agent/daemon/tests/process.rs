@@ -84,6 +84,29 @@ impl Place {
         std::fs::read_to_string(self.path("log")).unwrap()
     }
 
+    fn post(&self, path: &str, body: &str) -> String {
+        let head = "HTTP/1.1\r\nHost: node\r\nConnection: close\r\nContent-Type: application/json";
+        let length = body.len();
+        exchange(self.connect(), &format!("POST {path} {head}\r\nContent-Length: {length}\r\n\r\n{body}"))
+    }
+
+    fn get_with(&self, path: &str, token: &str) -> String {
+        exchange(self.connect(), &format!("GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\nAuthorization: {token}\r\n\r\n"))
+    }
+
+    /// Waits until the node has read everything from its hypervisor.
+    fn wait_until_ready(&self) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while !self.get("/readyz").starts_with("HTTP/1.1 200") {
+            assert!(std::time::Instant::now() < deadline, "not ready; log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn connect(&self) -> UnixStream {
+        UnixStream::connect(self.path("run/hvnode.sock")).unwrap()
+    }
+
     fn get(&self, path: &str) -> String {
         get(UnixStream::connect(self.path("run/hvnode.sock")).unwrap(), path)
     }
@@ -109,8 +132,12 @@ impl Drop for Daemon {
     }
 }
 
-fn get(mut stream: impl Read + Write, path: &str) -> String {
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").unwrap();
+fn get(stream: impl Read + Write, path: &str) -> String {
+    exchange(stream, &format!("GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n"))
+}
+
+fn exchange(mut stream: impl Read + Write, request: &str) -> String {
+    stream.write_all(request.as_bytes()).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     text
@@ -268,13 +295,113 @@ fn the_first_password_may_come_as_a_credential() {
     let mut command = place.command(env!("CARGO_BIN_EXE_hvnoded"));
     let _daemon = place.started(command.args(place.arguments()).env("CREDENTIALS_DIRECTORY", &credentials));
     assert!(!place.path("state/initial-password").exists());
-    let body = r#"{"user_name":"admin","password":"given by systemd"}"#;
-    let mut stream = UnixStream::connect(place.path("run/hvnode.sock")).unwrap();
-    let head = "POST /v1/user/login HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json";
-    write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
+    let text = place.post("/v1/user/login", r#"{"user_name":"admin","password":"given by systemd"}"#);
     assert!(text.contains("\"status_code\":0,"), "{text}");
+}
+
+#[test]
+fn a_first_password_that_is_too_weak_stops_the_start_with_the_reason_and_without_itself() {
+    let place = Place::new();
+    let credentials = place.path("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    std::fs::write(credentials.join("hvnode-admin-password"), "hunter2\n").unwrap();
+    let mut command = place.command(env!("CARGO_BIN_EXE_hvnoded"));
+    let status = command.args(place.arguments()).env("CREDENTIALS_DIRECTORY", &credentials).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+    let log = place.log();
+    assert!(log.contains("hvnode-admin-password: password must have at least 8 characters, it has 7"), "{log}");
+    assert!(!log.contains("hunter2"), "{log}");
+}
+
+#[test]
+fn a_forgotten_password_is_set_through_the_unix_socket_and_tokens_survive_a_restart() {
+    let place = Place::new();
+    let mut daemon = place.start();
+    let member = |text: &str, name: &str| -> String {
+        let (_, rest) = text.split_once(&format!("\"{name}\":\"")).unwrap_or_else(|| panic!("no {name}: {text}"));
+        rest.split('"').next().unwrap().to_owned()
+    };
+    let uuid = member(&place.get("/v1/user/list"), "user_uuid");
+    let forgotten = std::fs::read_to_string(place.path("state/initial-password")).unwrap();
+    let log_in = |password: &str| place.post("/v1/user/login", &format!(r#"{{"user_name":"admin","password":"{password}"}}"#));
+    let session = member(&log_in(forgotten.trim()), "token");
+    let body = format!(r#"{{"token_name":"ci","role":"operator","user_uuid":"{uuid}"}}"#);
+    let secret = member(&place.post("/v1/token/create", &body), "secret");
+    let set = place.post("/v1/user/password/update", &format!(r#"{{"user_uuid":"{uuid}","password":"a new password"}}"#));
+    assert!(set.contains("\"status_code\":0,"), "{set}");
+    assert!(log_in(forgotten.trim()).contains("\"status_code\":10180,"));
+    let valid = |token: &str| place.get_with("/v1/user/inspect", token).contains("\"status_code\":0,");
+    for is_killed in [false, true] {
+        daemon.signal(if is_killed { Signal::SIGKILL } else { Signal::SIGTERM });
+        daemon.wait();
+        daemon = place.start();
+        assert!(valid(&secret) && !valid(&session), "killed: {is_killed}");
+        assert!(log_in("a new password").contains("\"status_code\":0,"));
+    }
+    let list = place.get("/v1/token/list");
+    assert!(list.contains("\"last_used_address\":\"unix\"") && !list.contains(&secret), "{list}");
+    drop(daemon);
+    let log = place.log();
+    assert!(log.contains("refused") && log.contains("reason=\"password\"") && log.contains("request_id"), "{log}");
+    assert!(![&secret, "a new password", forgotten.trim(), &session].iter().any(|secret| log.contains(*secret)), "{log}");
+}
+
+/// SHA-512 of "correct horse", as ZStack's clients send it.
+const HASH: &str = concat!(
+    "56b698defedb5a435b634afe3320bbaf3fdcd920b6c503a446fc7b7a776b298d",
+    "479d1ba6a8b617808eb0bf579ce9a95d668347bcab7149085ac93cb27995197b"
+);
+
+#[test]
+fn a_user_that_is_disabled_is_out_of_every_api_at_once() {
+    let place = Place::new();
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (openstack, zstack, chimestack) = (free(), free(), free());
+    place.configure(&format!(
+        "[listen.openstack]\ntcp = [\"{openstack}\"]\n[listen.zstack]\ntcp = [\"{zstack}\"]\n[listen.chimestack]\ntcp = [\"{chimestack}\"]\n"
+    ));
+    let _daemon = place.start();
+    place.wait_until_ready();
+    let send = |to: SocketAddr, method: &str, path: &str, header: &str, body: &str| {
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\nContent-Type: application/json\r\n{header}");
+        exchange(TcpStream::connect(to).unwrap(), &format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()))
+    };
+    let between = |text: &str, begin: &str, end: &str| -> String {
+        let (_, rest) = text.split_once(begin).unwrap_or_else(|| panic!("no {begin}: {text}"));
+        rest.split_once(end).unwrap().0.to_owned()
+    };
+    let made = place.post("/v1/user/create", r#"{"user_name":"anna","role":"reader","password":"correct horse"}"#);
+    let uuid = between(&made, "\"user_uuid\":\"", "\"");
+
+    let native = place.post("/v1/user/login", r#"{"user_name":"anna","password":"correct horse"}"#);
+    let native = between(&native, "\"token\":\"", "\"");
+    let user = r#"{"name":"anna","password":"correct horse","domain":{"id":"default"}}"#;
+    let scope = r#"{"project":{"name":"admin","domain":{"id":"default"}}}"#;
+    let body = format!(r#"{{"auth":{{"identity":{{"methods":["password"],"password":{{"user":{user}}}}},"scope":{scope}}}}}"#);
+    let issued = send(openstack, "POST", "/identity/v3/auth/tokens", "", &body);
+    let keystone = format!("X-Auth-Token: {}\r\n", between(&issued, "x-subject-token: ", "\r\n"));
+    let body = format!(r#"{{"org.zstack.header.identity.APILogInByAccountMsg":{{"accountName":"anna","password":"{HASH}"}}}}"#);
+    let session = between(&send(zstack, "POST", "/zstack/api", "", &body), "\\\"uuid\\\":\\\"", "\\\"");
+    let query = format!(r#"{{"org.zstack.header.vm.APIQueryVmInstanceMsg":{{"conditions":[],"session":{{"uuid":"{session}"}}}}}}"#);
+    let issued = send(chimestack, "POST", "/v1/login", "", r#"{"user_name":"anna","password":"correct horse"}"#);
+    let bearer = format!("Authorization: Bearer {}\r\n", between(&issued, "\"uuid\":\"", "\""));
+
+    let answers = || {
+        [
+            place.get_with("/v1/vm/list", &native).contains("\"status_code\":0,"),
+            send(openstack, "GET", "/compute/v2.1/servers", &keystone, "").starts_with("HTTP/1.1 200"),
+            send(zstack, "POST", "/zstack/api", "", &query).contains("\\\"success\\\":true"),
+            send(chimestack, "GET", "/v1/vm", &bearer, "").starts_with("HTTP/1.1 200"),
+        ]
+    };
+    assert_eq!(answers(), [true; 4]);
+    place.post("/v1/user/update", &format!(r#"{{"user_uuid":"{uuid}","enabled":false}}"#));
+    assert_eq!(answers(), [false; 4]);
+    let refusals = place.get("/v1/user/refusal/list");
+    assert!(
+        ["native", "openstack", "zstack", "chimestack"].iter().all(|api| refusals.contains(&format!("\"dialect\":\"{api}\""))),
+        "{refusals}"
+    );
 }
 
 #[test]

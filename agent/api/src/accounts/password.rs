@@ -43,17 +43,18 @@ impl PasswordHasherPool {
     pub(super) async fn verify(&self, password: Password<'_>, stored: Option<&str>) -> Result<bool> {
         let (stored, password) = (stored.map(str::to_owned), password.digest());
         let (params, decoy) = (self.params.clone(), self.decoy.clone());
-        self.run(move || match stored {
-            Some(stored) => verify_now(&stored, &password),
-            None => {
-                let decoy = match decoy.get() {
-                    Some(made) => made,
-                    None => {
-                        let made = hash_now(&params, &random_text(16))?;
-                        decoy.get_or_init(|| made)
-                    }
-                };
-                verify_now(decoy, &password).map(|_| false)
+        self.run(move || {
+            // Made by whoever comes first, known or not: also then the time tells nothing.
+            let decoy = match decoy.get() {
+                Some(made) => made,
+                None => {
+                    let made = hash_now(&params, &random_text(16))?;
+                    decoy.get_or_init(|| made)
+                }
+            };
+            match stored {
+                Some(stored) => verify_now(&stored, &password),
+                None => verify_now(decoy, &password).map(|_| false),
             }
         })
         .await?

@@ -1,6 +1,7 @@
 //! Tokens in memory: who holds which, bounded per account.
 
-use hvnode_core::model::{Account, Timestamp, TokenRecord};
+use super::lockout::AttemptKey;
+use hvnode_core::model::{Timestamp, TokenRecord};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,65 +10,79 @@ use uuid::Uuid;
 /// How long an expired token is remembered, so that its holder is told "expired" and not "invalid".
 pub(super) const EXPIRED_KEPT: Duration = Duration::from_secs(3600);
 
-/// One valid or recently expired token.
-#[derive(Debug, Clone)]
-pub(super) struct Session {
-    pub(super) account: Arc<Account>,
-    pub(super) record: Arc<TokenRecord>,
-}
-
-/// All tokens by their hash.
+/// All tokens, of sessions and for programs, by their hash.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
-    by_hash: HashMap<String, Session>,
+    by_hash: HashMap<String, Arc<TokenRecord>>,
+    /// Oldest first.
     hashes_of: HashMap<Uuid, Vec<String>>,
 }
 
 impl Sessions {
     /// From the store; tokens of accounts that are gone are left out.
-    pub(super) fn new(tokens: Vec<TokenRecord>, account_of: impl Fn(Uuid) -> Option<Arc<Account>>) -> Self {
+    pub(super) fn new(tokens: Vec<TokenRecord>, is_account: impl Fn(Uuid) -> bool) -> Self {
         let mut sessions = Self::default();
         let mut tokens = tokens;
         tokens.sort_by_key(|token| token.create_time);
-        for record in tokens {
-            if let Some(account) = account_of(record.user_uuid) {
-                sessions.insert(Session { account, record: Arc::new(record) });
-            }
+        for record in tokens.into_iter().filter(|record| is_account(record.user_uuid)) {
+            sessions.insert(Arc::new(record));
         }
         sessions
     }
 
-    pub(super) fn get(&self, token_hash: &str) -> Option<&Session> {
+    pub(super) fn get(&self, token_hash: &str) -> Option<&Arc<TokenRecord>> {
         self.by_hash.get(token_hash)
     }
 
-    pub(super) fn insert(&mut self, session: Session) {
-        let hash = session.record.token_hash.clone();
-        self.hashes_of.entry(session.record.user_uuid).or_default().push(hash.clone());
-        self.by_hash.insert(hash, session);
+    /// Inserts, or replaces what has the same hash.
+    pub(super) fn insert(&mut self, record: Arc<TokenRecord>) {
+        let hash = record.token_hash.clone();
+        let user_uuid = record.user_uuid;
+        if self.by_hash.insert(hash.clone(), record).is_none() {
+            self.hashes_of.entry(user_uuid).or_default().push(hash);
+        }
     }
 
-    pub(super) fn remove(&mut self, token_hash: &str) -> Option<Session> {
-        let session = self.by_hash.remove(token_hash)?;
-        if let Some(hashes) = self.hashes_of.get_mut(&session.record.user_uuid) {
+    pub(super) fn remove(&mut self, token_hash: &str) {
+        let Some(record) = self.by_hash.remove(token_hash) else { return };
+        if let Some(hashes) = self.hashes_of.get_mut(&record.user_uuid) {
             hashes.retain(|hash| hash != token_hash);
             if hashes.is_empty() {
-                self.hashes_of.remove(&session.record.user_uuid);
+                self.hashes_of.remove(&record.user_uuid);
             }
         }
-        Some(session)
     }
 
-    /// Hashes of the oldest tokens that must go so that the account can have one more.
-    pub(super) fn surplus(&self, user_uuid: Uuid, tokens_max: usize) -> Vec<String> {
-        let hashes = self.hashes_of.get(&user_uuid).map_or(&[][..], Vec::as_slice);
-        let surplus = (hashes.len() + 1).saturating_sub(tokens_max);
-        hashes[..surplus.min(hashes.len())].to_vec()
+    /// Every token of an account, oldest first.
+    pub(super) fn of(&self, user_uuid: Uuid) -> impl Iterator<Item = &Arc<TokenRecord>> {
+        self.hashes_of.get(&user_uuid).into_iter().flatten().filter_map(|hash| self.by_hash.get(hash))
+    }
+
+    /// Every token for programs.
+    pub(super) fn for_programs(&self) -> impl Iterator<Item = &Arc<TokenRecord>> {
+        self.by_hash.values().filter(|record| record.api.is_some())
+    }
+
+    /// Has this account a session that was opened from there?
+    pub(super) fn is_known(&self, user_uuid: Uuid, client_address: &str) -> bool {
+        let place = AttemptKey::new("", client_address);
+        let is_from_there = |record: &Arc<TokenRecord>| {
+            record.api.is_none() && !record.client_address.is_empty() && AttemptKey::new("", &record.client_address) == place
+        };
+        self.of(user_uuid).any(is_from_there)
+    }
+
+    /// Hashes of the oldest sessions that must go so that the account can have one more.
+    pub(super) fn surplus(&self, user_uuid: Uuid, sessions_max: usize) -> Vec<String> {
+        let sessions: Vec<_> = self.of(user_uuid).filter(|record| record.api.is_none()).collect();
+        let surplus = (sessions.len() + 1).saturating_sub(sessions_max);
+        sessions.into_iter().take(surplus).map(|record| record.token_hash.clone()).collect()
     }
 
     /// Forgets what expired before `before`.
     pub(super) fn prune(&mut self, before: Timestamp) -> usize {
-        let gone: Vec<String> = self.by_hash.iter().filter(|(_, s)| s.record.expire_time < before).map(|(hash, _)| hash.clone()).collect();
+        let gone: Vec<String> =
+            self.by_hash.values().filter(|record| record.expire_time < before).map(|record| record.token_hash.clone()).collect();
         for hash in &gone {
             self.remove(hash);
         }

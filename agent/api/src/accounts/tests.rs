@@ -1,6 +1,7 @@
 use super::*;
 use hvnode_core::ErrorCode;
 use hvnode_core::fake::{FakeStore, Fault, Faults, ManualClock};
+use hvnode_core::model::ApiToken;
 
 const DIALECT: &str = "native";
 const CLIENT: &str = "192.0.2.1";
@@ -87,7 +88,7 @@ async fn a_token_expires_and_is_forgotten_later() {
     assert!(who(&world.accounts, &issued.token).is_ok());
     world.clock.advance(Duration::from_secs(1));
     assert_eq!(code(who(&world.accounts, &issued.token)), ErrorCode::TokenExpired);
-    assert_eq!(code(world.accounts.refresh(DIALECT, &issued.token).await), ErrorCode::TokenExpired);
+    assert_eq!(code(world.accounts.refresh(DIALECT, &issued.token, CLIENT).await), ErrorCode::TokenExpired);
     world.clock.advance(EXPIRED_KEPT + Duration::from_secs(1));
     assert_eq!(world.accounts.prune_expired().await.unwrap(), 1);
     assert_eq!(code(who(&world.accounts, &issued.token)), ErrorCode::TokenInvalid);
@@ -119,7 +120,7 @@ async fn log_out_ends_a_token_for_good_and_twice_is_fine() {
 async fn refresh_gives_a_new_token_and_ends_the_old_one() {
     let world = world(AccountsConfig::default()).await;
     let old = log_in(&world, "right").await.unwrap();
-    let new = world.accounts.refresh(DIALECT, &old.token).await.unwrap();
+    let new = world.accounts.refresh(DIALECT, &old.token, CLIENT).await.unwrap();
     assert_ne!(old.token, new.token);
     assert_eq!(code(who(&world.accounts, &old.token)), ErrorCode::TokenInvalid);
     assert!(who(&world.accounts, &new.token).is_ok());
@@ -198,4 +199,237 @@ async fn a_trusted_peer_has_its_role_without_an_account() {
     let caller = world.accounts.trusted_caller(DIALECT, &peer, CLIENT, "r9");
     assert_eq!((caller.user_name.as_str(), caller.role, caller.user_uuid), ("cert:viewer", Role::Reader, Uuid::nil()));
     assert_eq!((caller.client_address.as_str(), caller.request_id.as_str()), (CLIENT, "r9"));
+}
+
+const DIALECTS: [&str; 4] = ["native", "openstack", "zstack", "chimestack"];
+const NEW_PASSWORD: &str = "a new password";
+
+/// A second account with a session in every dialect.
+async fn second(world: &World, name: &str, role: Role) -> (Uuid, Vec<(&'static str, String)>) {
+    let account = world.accounts.create_account(name, role, "right").await.unwrap();
+    let mut tokens = Vec::new();
+    for dialect in DIALECTS {
+        tokens.push((dialect, world.accounts.log_in(dialect, CLIENT, name, "right").await.unwrap().token));
+    }
+    (account.user_uuid, tokens)
+}
+
+fn valid(accounts: &Accounts, tokens: &[(&'static str, String)]) -> usize {
+    tokens.iter().filter(|(dialect, token)| accounts.authenticate(dialect, token, CLIENT, "r").is_ok()).count()
+}
+
+fn new_token(name: &str, role: Role) -> NewToken {
+    NewToken { token_name: name.into(), role, dialects: vec![DIALECT.into()], lifetime: Some(Duration::from_secs(600)) }
+}
+
+#[tokio::test]
+async fn less_rights_a_new_password_and_the_end_of_an_account_end_its_sessions_in_every_dialect_also_after_a_restart() {
+    let less = |role| AccountChange { role: Some(role), is_enabled: None };
+    let off = AccountChange { role: None, is_enabled: Some(false) };
+    for case in 0..4 {
+        let world = world(AccountsConfig::default()).await;
+        let (uuid, tokens) = second(&world, "bob", Role::Operator).await;
+        assert_eq!(valid(&world.accounts, &tokens), 4);
+        match case {
+            0 => drop(world.accounts.change_account(uuid, less(Role::Reader)).await.unwrap()),
+            1 => drop(world.accounts.change_account(uuid, off).await.unwrap()),
+            2 => world.accounts.set_password(uuid, NEW_PASSWORD, false).await.unwrap(),
+            _ => drop(world.accounts.delete_account(uuid).await.unwrap()),
+        }
+        assert_eq!(valid(&world.accounts, &tokens), 0, "case {case}");
+        assert!(world.store.load().await.unwrap().tokens.is_empty(), "case {case}");
+        let again = reopen(&world.store, &world.clock, AccountsConfig::default()).await;
+        assert_eq!(valid(&again, &tokens), 0, "case {case}");
+    }
+}
+
+#[tokio::test]
+async fn more_rights_count_at_once_for_sessions_that_are_open() {
+    let world = world(AccountsConfig::default()).await;
+    let (uuid, tokens) = second(&world, "bob", Role::Reader).await;
+    world.accounts.change_account(uuid, AccountChange { role: Some(Role::Admin), is_enabled: None }).await.unwrap();
+    assert_eq!(valid(&world.accounts, &tokens), 4);
+    assert_eq!(who(&world.accounts, &tokens[0].1).unwrap().role, Role::Admin);
+}
+
+#[tokio::test]
+async fn the_last_admin_stays_whatever_is_asked() {
+    let world = world(AccountsConfig::default()).await;
+    let admin = world.accounts.list()[0].user_uuid;
+    let (bob, _) = second(&world, "bob", Role::Admin).await;
+    let change = |role, is_enabled| AccountChange { role, is_enabled };
+    world.accounts.change_account(bob, change(None, Some(false))).await.unwrap();
+    assert_eq!(code(world.accounts.delete_account(admin).await), ErrorCode::UserLastAdmin, "a disabled admin is none");
+    assert_eq!(code(world.accounts.change_account(admin, change(Some(Role::Operator), None)).await), ErrorCode::UserLastAdmin);
+    assert_eq!(code(world.accounts.change_account(admin, change(None, Some(false))).await), ErrorCode::UserLastAdmin);
+    world.accounts.change_account(bob, change(None, Some(true))).await.unwrap();
+    world.accounts.change_account(admin, change(Some(Role::Reader), None)).await.unwrap();
+    assert_eq!(code(world.accounts.delete_account(bob).await), ErrorCode::UserLastAdmin);
+    assert_eq!(code(world.accounts.delete_account(Uuid::nil()).await), ErrorCode::UserNotExist);
+}
+
+#[tokio::test]
+async fn two_admins_that_remove_each_other_at_the_same_time_leave_one() {
+    let world = world(AccountsConfig::default()).await;
+    let admin = world.accounts.list()[0].user_uuid;
+    let (bob, _) = second(&world, "bob", Role::Admin).await;
+    let (one, other) = tokio::join!(world.accounts.delete_account(admin), world.accounts.delete_account(bob));
+    assert_eq!(usize::from(one.is_ok()) + usize::from(other.is_ok()), 1);
+    assert_eq!(world.accounts.list().len(), 1);
+}
+
+#[tokio::test]
+async fn only_who_knows_the_password_is_told_that_an_account_is_disabled() {
+    let world = world(AccountsConfig::default()).await;
+    let (bob, _) = second(&world, "bob", Role::Reader).await;
+    world.accounts.change_account(bob, AccountChange { is_enabled: Some(false), role: None }).await.unwrap();
+    let log_in = |password| world.accounts.log_in(DIALECT, CLIENT, "bob", password);
+    assert_eq!(code(log_in("wrong").await), ErrorCode::PasswordWrong);
+    assert_eq!(code(log_in("right").await), ErrorCode::UserDisabled);
+}
+
+#[tokio::test]
+async fn a_new_password_replaces_the_old_one_obeys_the_rules_and_survives_a_restart() {
+    let world = world(AccountsConfig::default()).await;
+    let admin = world.accounts.list()[0].user_uuid;
+    assert_eq!(code(world.accounts.set_password(admin, "short", false).await), ErrorCode::ParameterInvalid);
+    assert_eq!(code(world.accounts.add_account("carl", Role::Reader, "password").await), ErrorCode::ParameterInvalid);
+    world.accounts.set_password(admin, NEW_PASSWORD, false).await.unwrap();
+    let again = reopen(&world.store, &world.clock, AccountsConfig::default()).await;
+    assert_eq!(code(again.log_in(DIALECT, CLIENT, "admin", "right").await), ErrorCode::PasswordWrong);
+    assert!(again.log_in(DIALECT, CLIENT, "admin", NEW_PASSWORD).await.is_ok());
+    assert!(again.list()[0].update_time.is_some());
+}
+
+#[tokio::test]
+async fn asking_for_the_old_password_is_no_way_around_the_limits() {
+    let world = world(AccountsConfig { login_failures_max: 3, ..Default::default() }).await;
+    let admin = world.accounts.list()[0].user_uuid;
+    for _ in 0..3 {
+        assert_eq!(code(world.accounts.verify_password(admin, CLIENT, "wrong").await), ErrorCode::PasswordWrong);
+    }
+    assert_eq!(code(world.accounts.verify_password(admin, CLIENT, "right").await), ErrorCode::UserLocked);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_leaves_accounts_as_they_were() {
+    let world = world(AccountsConfig::default()).await;
+    let (bob, tokens) = second(&world, "bob", Role::Operator).await;
+    world.faults.on("commit", 1, Fault::FailBefore(fail!(StoreFailed)));
+    assert_eq!(code(world.accounts.delete_account(bob).await), ErrorCode::StoreFailed);
+    assert_eq!((valid(&world.accounts, &tokens), world.accounts.list().len()), (4, 2));
+}
+
+#[tokio::test]
+async fn an_api_token_has_its_own_role_never_more_than_its_account_and_survives_a_restart_and_a_new_password() {
+    let world = world(AccountsConfig::default()).await;
+    let (bob, _) = second(&world, "bob", Role::Operator).await;
+    let (secret, detail) = world.accounts.create_token(bob, new_token("ci", Role::Operator)).await.unwrap();
+    assert!(secret.starts_with("hvn_") && secret.len() == 47, "{}", secret.len());
+    assert_eq!(who(&world.accounts, &secret).unwrap().role, Role::Operator);
+    assert_eq!(code(world.accounts.create_token(bob, new_token("more", Role::Admin)).await), ErrorCode::PermissionDenied);
+    world.accounts.set_password(bob, NEW_PASSWORD, false).await.unwrap();
+    let again = reopen(&world.store, &world.clock, AccountsConfig::default()).await;
+    assert_eq!(who(&again, &secret).unwrap().user_name, "bob");
+    again.change_account(bob, AccountChange { role: Some(Role::Reader), is_enabled: None }).await.unwrap();
+    assert_eq!(who(&again, &secret).unwrap().role, Role::Reader);
+    assert_eq!(again.list_tokens(None)[0].role, Role::Reader);
+    again.set_password(bob, "another password", true).await.unwrap();
+    assert_eq!(code(who(&again, &secret)), ErrorCode::TokenInvalid, "asked to end tokens too");
+    let stored = format!("{:?} {:?}", world.store.load().await.unwrap(), detail);
+    assert!(!stored.contains(&secret));
+}
+
+#[tokio::test]
+async fn an_api_token_is_valid_in_the_dialects_it_names_and_until_it_expires_or_is_revoked() {
+    let world = world(AccountsConfig::default()).await;
+    let admin = world.accounts.list()[0].user_uuid;
+    let both = NewToken { dialects: vec!["native".into(), "zstack".into()], ..new_token("both", Role::Reader) };
+    let (secret, _) = world.accounts.create_token(admin, both).await.unwrap();
+    let valid = DIALECTS.map(|dialect| world.accounts.authenticate(dialect, &secret, CLIENT, "r").is_ok());
+    assert_eq!(valid, [true, false, true, false]);
+    assert_eq!(code(world.accounts.refresh(DIALECT, &secret, CLIENT).await), ErrorCode::PermissionDenied);
+    assert_eq!(code(world.accounts.log_out(DIALECT, &secret).await), ErrorCode::PermissionDenied);
+    let (other, detail) = world.accounts.create_token(admin, new_token("other", Role::Reader)).await.unwrap();
+    let uuid = detail.api.token_uuid;
+    assert_eq!(code(world.accounts.delete_token(uuid, Some(Uuid::nil())).await), ErrorCode::TokenNotExist, "somebody else's");
+    world.accounts.delete_token(uuid, Some(admin)).await.unwrap();
+    assert_eq!(code(who(&world.accounts, &other)), ErrorCode::TokenInvalid);
+    assert_eq!(code(world.accounts.delete_token(uuid, None).await), ErrorCode::TokenNotExist);
+    world.clock.advance(Duration::from_secs(600));
+    assert_eq!(code(who(&world.accounts, &secret)), ErrorCode::TokenExpired);
+}
+
+#[tokio::test]
+async fn api_tokens_are_bounded_named_once_and_endless_only_where_that_is_configured() {
+    let world = world(AccountsConfig { api_tokens_per_user_max: 2, ..Default::default() }).await;
+    let admin = world.accounts.list()[0].user_uuid;
+    let make = |new| world.accounts.create_token(admin, new);
+    let for_ever = || NewToken { lifetime: None, ..new_token("for ever", Role::Reader) };
+    let long = NewToken { lifetime: Some(Duration::from_secs(400 * 86_400)), ..new_token("long", Role::Reader) };
+    assert_eq!(code(make(for_ever()).await), ErrorCode::ParameterInvalid);
+    assert_eq!(code(make(long).await), ErrorCode::ParameterInvalid);
+    assert_eq!(code(make(new_token("a/b", Role::Reader)).await), ErrorCode::ParameterInvalid);
+    make(new_token("ci", Role::Reader)).await.unwrap();
+    assert_eq!(code(make(new_token("ci", Role::Reader)).await), ErrorCode::AlreadyExist);
+    world.accounts.reconfigure(AccountsConfig { api_tokens_per_user_max: 2, has_endless_api_tokens: true, ..Default::default() });
+    let (endless, detail) = make(for_ever()).await.unwrap();
+    assert_eq!(detail.expire_time, None);
+    assert_eq!(code(make(new_token("third", Role::Reader)).await), ErrorCode::TooManyRequests);
+    world.clock.advance(Duration::from_secs(100 * 366 * 86_400));
+    assert_eq!(world.accounts.prune_expired().await.unwrap(), 1, "the other one");
+    assert!(who(&world.accounts, &endless).is_ok());
+}
+
+#[tokio::test]
+async fn many_log_ins_push_out_no_api_token() {
+    let world = world(AccountsConfig { tokens_per_user_max: 1, ..Default::default() }).await;
+    let admin = world.accounts.list()[0].user_uuid;
+    let (secret, _) = world.accounts.create_token(admin, new_token("ci", Role::Reader)).await.unwrap();
+    for _ in 0..3 {
+        log_in(&world, "right").await.unwrap();
+    }
+    assert!(who(&world.accounts, &secret).is_ok());
+}
+
+#[tokio::test]
+async fn when_and_from_where_a_token_was_used_is_listed_and_written_down_now_and_then() {
+    let world = world(AccountsConfig::default()).await;
+    let admin = world.accounts.list()[0].user_uuid;
+    let (secret, _) = world.accounts.create_token(admin, new_token("ci", Role::Reader)).await.unwrap();
+    assert_eq!(world.accounts.list_tokens(Some(admin))[0].api.last_used_time, None);
+    world.clock.advance(Duration::from_secs(5));
+    who(&world.accounts, &secret).unwrap();
+    let seen = (Some(world.clock.now()), Some(CLIENT.to_owned()));
+    let used = |accounts: &Accounts| accounts.list_tokens(None).remove(0).api;
+    let shown = |api: ApiToken| (api.last_used_time, api.last_used_address);
+    assert_eq!(shown(used(&world.accounts)), seen);
+    world.faults.on("commit", 1, Fault::FailBefore(fail!(StoreFailed)));
+    assert_eq!(code(world.accounts.flush_uses().await), ErrorCode::StoreFailed);
+    world.accounts.flush_uses().await.unwrap();
+    let again = reopen(&world.store, &world.clock, AccountsConfig::default()).await;
+    assert_eq!(shown(used(&again)), seen);
+    assert!(who(&again, &secret).is_ok());
+}
+
+#[tokio::test]
+async fn an_attack_from_everywhere_locks_nobody_out_of_places_he_logged_in_from_also_after_a_restart() {
+    let world = world(AccountsConfig { login_failures_max: 1, ..Default::default() }).await;
+    log_in(&world, "right").await.unwrap();
+    let attack = async |accounts: &Accounts| {
+        for n in 0..10 {
+            let address = format!("203.0.113.{n}");
+            assert_eq!(code(accounts.log_in(DIALECT, &address, "admin", "guess").await), ErrorCode::PasswordWrong);
+        }
+    };
+    attack(&world.accounts).await;
+    let from = async |accounts: &Accounts, address: &str| accounts.log_in("zstack", address, "admin", "right").await;
+    assert_eq!(code(from(&world.accounts, "198.51.100.1").await), ErrorCode::UserLocked, "new places wait");
+    for address in [CLIENT, "unix", "127.0.0.1"] {
+        assert!(from(&world.accounts, address).await.is_ok(), "{address}");
+    }
+    let again = reopen(&world.store, &world.clock, AccountsConfig { login_failures_max: 1, ..Default::default() }).await;
+    attack(&again).await;
+    assert_eq!(code(from(&again, "198.51.100.1").await), ErrorCode::UserLocked);
+    assert!(from(&again, CLIENT).await.is_ok());
 }

@@ -178,6 +178,7 @@ fn page(format: Format) -> String {
     metrics.handshake_failed("native", "timeout");
     metrics.tls_reloaded(true);
     metrics.panicked("native");
+    metrics.refusals().with_label_values(&["native", "password"]).inc();
     metrics.in_flight("native").inc();
     metrics.connections("native").inc();
     metrics.connection_refused("native");

@@ -48,6 +48,11 @@ impl Session {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let key = endpoint.identity();
         let path = token_path(&set);
+        if let Some(token) = set("HVNODE_TOKEN") {
+            // a token for programs: used as it is, and never written anywhere
+            let current = Some(StoredToken { token, user_name: String::new(), expire_time: 0 });
+            return Self { key, path: None, current, credentials: None };
+        }
         let user = set("HVNODE_USER");
         let current = path
             .as_deref()
@@ -185,6 +190,15 @@ mod tests {
         one.accept(&json!({"token": "t2", "expire_time": now_seconds() - 1}), "admin").unwrap();
         one.store().unwrap();
         assert_eq!(session(folder.path(), "http://a:1", &[]).token(), None);
+    }
+
+    #[test]
+    fn a_token_of_the_environment_goes_before_all_and_is_kept_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut own = session(folder.path(), "http://a:1", &[("HVNODE_TOKEN", "hvn_x"), ("HVNODE_USER", "a"), ("HVNODE_PASSWORD", "b")]);
+        assert_eq!(own.token(), Some("hvn_x"));
+        assert!(own.take_credentials().is_none() && own.store().is_err());
+        assert!(!folder.path().join("hvnode").exists());
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub(crate) mod log;
 pub(crate) mod network;
 pub(crate) mod specification;
 pub(crate) mod tls;
+pub(crate) mod token;
 pub(crate) mod top;
 pub(crate) mod usage;
+pub(crate) mod user;
 pub(crate) mod vm;

@@ -191,6 +191,20 @@ pub(crate) fn run(node: &Node, line: &[&str]) -> Done {
     run_with(line, &[("HVNODE_URL", &node.url)], None)
 }
 
+/// Runs it with `input` on its standard input.
+pub(crate) fn run_fed(node: &Node, line: &[&str], input: &str) -> Done {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = command(line, &[("HVNODE_URL", &node.url)], folder.path());
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    Done {
+        code: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
 /// Runs it with `home` as its state folder.
 pub(crate) fn run_in(home: &Path, node: &Node, line: &[&str], environment: &[(&str, &str)]) -> Done {
     let mut environment = environment.to_vec();

@@ -6,6 +6,7 @@ mod events;
 mod fake;
 mod tls;
 mod usage;
+mod users;
 
 use fake::{Node, Reply, Request, refusal, run, success};
 use serde_json::{Value, json};

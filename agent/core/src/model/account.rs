@@ -34,6 +34,17 @@ pub struct Account {
     pub password_hash: String,
     /// When it was made.
     pub create_time: Timestamp,
+    /// False: it cannot log in and none of its tokens is valid.
+    #[serde(default = "enabled")]
+    pub is_enabled: bool,
+    /// When role, state or password were changed last; absent where they never were.
+    #[serde(default)]
+    pub update_time: Option<Timestamp>,
+}
+
+/// What accounts from before there was such a flag are.
+fn enabled() -> bool {
+    true
 }
 
 impl std::fmt::Debug for Account {
@@ -42,19 +53,55 @@ impl std::fmt::Debug for Account {
     }
 }
 
-/// A session token as stored: only its hash, bound to one dialect.
+/// A token as stored: only its hash. One of a session is valid in the dialect that issued it, one for programs in those it names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenRecord {
     /// Hexadecimal SHA-256 of the token.
     pub token_hash: String,
     /// Whose it is.
     pub user_uuid: Uuid,
-    /// The dialect it was issued by, the only one it is valid in.
+    /// The dialect it was issued by.
     pub dialect: String,
     /// When it was issued.
     pub create_time: Timestamp,
     /// When it stops being valid.
     pub expire_time: Timestamp,
+    /// Where it was issued to; empty in records from before this was kept.
+    #[serde(default)]
+    pub client_address: String,
+    /// Set for a token for programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<ApiToken>,
+}
+
+impl TokenRecord {
+    /// The expiry of a token that never expires.
+    pub const NEVER: Timestamp = Timestamp(i64::MAX);
+
+    /// May it be used in this dialect?
+    pub fn is_for(&self, dialect: &str) -> bool {
+        match &self.api {
+            Some(api) => api.dialects.iter().any(|own| own == dialect),
+            None => self.dialect == dialect,
+        }
+    }
+}
+
+/// What a token for programs has beyond that of a session: it was made by name, for a purpose, and is listed and revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiToken {
+    /// Identity, which is no secret.
+    pub token_uuid: Uuid,
+    /// Name, unique among the tokens of its account.
+    pub token_name: String,
+    /// What it may do, as long as its account may do as much.
+    pub role: Role,
+    /// Dialects it is valid in.
+    pub dialects: Vec<String>,
+    /// When it was used last.
+    pub last_used_time: Option<Timestamp>,
+    /// From where.
+    pub last_used_address: Option<String>,
 }
 
 /// Who asks: carried by every change into its job, its log lines and the operation log.

@@ -134,6 +134,10 @@ fn numbers(config: &Config, report: &mut Report) {
     report.range("auth.tokens_per_user_max", auth.tokens_per_user_max, 1, 10_000);
     report.range("auth.login_failures_max", auth.login_failures_max, 1, 1000);
     report.range("auth.login_lock_seconds", auth.login_lock_seconds, 1, 86_400);
+    report.range("auth.login_lock_max_seconds", auth.login_lock_max_seconds, 1, 30 * 86_400);
+    report.range("auth.password_min_length", auth.password_min_length, 8, 128);
+    report.range("auth.api_tokens_per_user_max", auth.api_tokens_per_user_max, 0, 1000);
+    report.range("auth.api_token_days_max", auth.api_token_days_max, 1, 36_500);
     report.range("limits.body_max_bytes", limits.body_max_bytes, 1 << 10, 64 << 20);
     report.range("limits.body_timeout_seconds", limits.body_timeout_seconds, 1, 3600);
     report.range("limits.header_timeout_seconds", limits.header_timeout_seconds, 1, 600);

@@ -250,8 +250,18 @@ section! {
         tokens_per_user_max: usize = 64,
         /// Failures after which a user is locked out for a client address.
         login_failures_max: u32 = 5,
-        /// For how long.
+        /// For how long at first; twice as long with every further failure.
         login_lock_seconds: u64 = 300,
+        /// Longest lock.
+        login_lock_max_seconds: u64 = 3600,
+        /// Least characters of a password.
+        password_min_length: usize = 8,
+        /// Most API tokens of one account.
+        api_tokens_per_user_max: usize = 32,
+        /// Longest life of an API token.
+        api_token_days_max: u64 = 366,
+        /// May API tokens be valid for ever?
+        api_tokens_without_expiry: bool = false,
         /// File with the first password of `admin`; empty: make one.
         admin_password_file: PathBuf = PathBuf::new(),
     }

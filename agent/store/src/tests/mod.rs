@@ -180,6 +180,8 @@ fn account(number: u128) -> Account {
         role: Role::Operator,
         password_hash: "$argon2id$".into(),
         create_time: time(1),
+        is_enabled: true,
+        update_time: None,
     }
 }
 
@@ -191,6 +193,8 @@ fn token(number: u128, user: u128) -> TokenRecord {
         dialect: "native".into(),
         create_time: time(0),
         expire_time: time(number),
+        client_address: "192.0.2.1".into(),
+        api: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{ALL, account, folder, image, job, operation, settings, specification, token, vm, vm_event, volume};
 use crate::SqliteStore;
 use hvnode_core::ErrorCode;
-use hvnode_core::model::JobStatus;
+use hvnode_core::model::{JobStatus, TokenRecord};
 use hvnode_core::port::{Durability, JobFilter, Store, Write};
 use rusqlite::Connection;
 use std::fs::Permissions;
@@ -91,7 +91,8 @@ async fn a_database_of_version_1_is_upgraded_with_everything_in_it() {
     assert_eq!(state.specifications, [specification(4)]);
     assert_eq!(state.open_jobs[0].steps[0].name, "define_domain");
     assert_eq!(state.accounts[0].password_hash, account(5).password_hash);
-    assert_eq!(state.tokens, [token(6, 5)]);
+    assert!(state.accounts[0].is_enabled && state.accounts[0].update_time.is_none(), "what was not kept then has its default");
+    assert_eq!(state.tokens, [TokenRecord { client_address: String::new(), ..token(6, 5) }]);
     assert_eq!(state.host_settings, Some(settings(4.0)));
     assert_eq!(store.list_jobs(JobFilter::default(), ALL).await.unwrap().total_count, 2);
     assert_eq!(store.operation(Uuid::from_u128(9)).await.unwrap(), Some(operation(9)));

@@ -9,7 +9,7 @@ use crate::context::ApiContext;
 use hvnode_core::engine::{ChangeRequest, Snapshot};
 use hvnode_core::model::{Caller, Job, JobStatus, Operation, Timestamp};
 use hvnode_core::verb::ChangeInput;
-use hvnode_core::{AgentError, ErrorCode, at, fail};
+use hvnode_core::{AgentError, at, fail};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,7 +88,7 @@ impl Call {
 
     /// A row of the operation log for what the engine does not see. A store that cannot write is told in the log.
     pub(super) async fn record(&self, error: Option<&AgentError>) {
-        if error.is_some_and(|error| error.code() == ErrorCode::TooManyRequests) {
+        if error.is_some_and(|error| !self.context.accounts.may_have_row(&self.caller, error)) {
             return;
         }
         let now = Timestamp::now();

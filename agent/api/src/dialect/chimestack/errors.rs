@@ -43,6 +43,7 @@ fn kind_of(code: ErrorCode) -> (u16, &'static str) {
         | E::AlreadyExist
         | E::RequestUuidReused
         | E::UserAlreadyExist
+        | E::UserLastAdmin
         | E::HostInMaintenance
         | E::VmNameExist
         | E::VmStateNotAllowed
@@ -65,12 +66,13 @@ fn kind_of(code: ErrorCode) -> (u16, &'static str) {
         | E::JobCanceled
         | E::JobNotCancelable => PRECONDITION,
         E::TokenMissing | E::TokenInvalid | E::TokenExpired | E::PasswordWrong | E::UserNotExist => UNAUTHENTICATED,
-        E::PermissionDenied | E::UserLocked | E::VmUnmanaged | E::VmQuarantined => DENIED,
+        E::PermissionDenied | E::UserLocked | E::UserDisabled | E::VmUnmanaged | E::VmQuarantined => DENIED,
         E::TooManyRequests | E::TenantQuotaExceeded | E::HostInsufficient | E::RepositoryFull | E::AddressExhausted | E::StorageFull => {
             EXHAUSTED
         }
         E::NotSupported => UNIMPLEMENTED,
         E::MethodNotAllowed
+        | E::TokenNotExist
         | E::TenantNotExist
         | E::HostNotExist
         | E::HostNotLocal

@@ -14,6 +14,7 @@ pub fn offered() -> Vec<Offered> {
         path: route.path,
         verb: if let Offer::Change(verb) = route.offer { Some(verb) } else { None },
         is_built: !matches!(route.reply, Reply::Never),
+        access: route.access,
         summary: route.summary,
     };
     routes().into_iter().map(row).collect()

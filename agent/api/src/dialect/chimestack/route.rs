@@ -3,6 +3,7 @@
 use super::call::{Call, Outcome};
 use super::field::Field;
 use super::input::Input;
+use crate::access::Access;
 use futures_util::future::BoxFuture;
 use http::Method;
 use hvnode_core::model::VerbKind;
@@ -87,6 +88,8 @@ pub(super) struct Route {
     pub(super) path: &'static str,
     pub(super) summary: &'static str,
     pub(super) offer: Offer,
+    /// Who may use it.
+    pub(super) access: Access,
     pub(super) fields: Vec<Field>,
     pub(super) reply: Reply,
     pub(super) handler: Handler,
@@ -98,8 +101,17 @@ impl Route {
         self.offer == Offer::Session
     }
 
-    /// True where a reader may not come.
-    pub(super) fn is_change(&self) -> bool {
-        matches!(self.offer, Offer::Change(_) | Offer::Action | Offer::Refused(_)) && self.method != Method::GET
+    /// Who may use a route of which only this is known.
+    pub(super) fn access_of(offer: Offer, method: &Method) -> Access {
+        match offer {
+            Offer::Session => Access::Public,
+            _ if *method == Method::GET => Access::Read,
+            _ => Access::Change,
+        }
+    }
+
+    /// For others than most of its kind.
+    pub(super) fn access(self, access: Access) -> Self {
+        Self { access, ..self }
     }
 }

@@ -6,6 +6,7 @@ use super::errors::Failure;
 use super::input::{self, Input};
 use super::route::{Offer, Reply, Route};
 use super::{ChimeStackOptions, DIALECT};
+use crate::accounts::RefusedCall;
 use crate::body::{drain, read_body};
 use crate::context::{ApiContext, Peer, RequestId};
 use crate::strict;
@@ -15,7 +16,7 @@ use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderMap, Method, header};
 use hvnode_core::model::{Caller, DEFAULT_TENANT_UUID, Role};
-use hvnode_core::{Result, at, fail};
+use hvnode_core::{AgentError, Result, at, fail};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -78,6 +79,9 @@ async fn answer(
     let mut call = open_call(shared, route, parts, request_id).map_err(at!())?;
     let outcome = run(&mut call, path, parts, body).await;
     let error = outcome.as_ref().err();
+    if let Some(failure) = error {
+        refused(&call.context, route, &call.caller, &failure.error);
+    }
     if is_logged_here(route, error) {
         call.record(error.map(|failure| &failure.error)).await;
     }
@@ -99,9 +103,7 @@ fn is_logged_here(route: &Route, error: Option<&Failure>) -> bool {
 
 async fn run(call: &mut Call, path: Option<&RawPathParams>, parts: &Parts, body: &mut Body) -> Outcome {
     let route = call.route.clone();
-    if route.is_change() && call.caller.role < Role::Operator {
-        return Err(fail!(PermissionDenied, "a reader may not change anything, an operator may").into());
-    }
+    route.access.check(&call.caller).map_err(at!())?;
     if !route.is_open() && call.snapshot.capabilities.is_none() {
         return Err(fail!(HypervisorUnavailable, "not reached yet since the daemon started, try again").into());
     }
@@ -148,18 +150,27 @@ fn open_call(shared: &Shared, route: &Arc<Route>, parts: &Parts, request_id: &st
     let peer = parts.extensions.get::<Peer>();
     let address = peer.map_or("unknown", |peer| peer.address.as_str());
     let context = shared.context.clone();
+    let stranger = stranger(address, request_id);
     let caller = if route.is_open() {
-        stranger(address, request_id)
+        stranger
     } else if let (Some(trusted), false) = (peer.and_then(|peer| peer.trusted.as_ref()), parts.headers.contains_key(header::AUTHORIZATION))
     {
         context.accounts.trusted_caller(DIALECT, trusted, address, request_id)
     } else {
-        let token = bearer(&parts.headers)?;
-        context.accounts.authenticate(DIALECT, &token, address, request_id).map_err(at!())?
+        let caller =
+            bearer(&parts.headers).and_then(|token| context.accounts.authenticate(DIALECT, &token, address, request_id).map_err(at!()));
+        caller.inspect_err(|error| refused(&context, route, &stranger, error))?
     };
     let snapshot = context.engine.snapshot();
     let logged = Value::Object(Map::new());
     Ok(Call { context, options: shared.options.clone(), route: route.clone(), caller, snapshot, logged })
+}
+
+/// Counts a refusal and tells it in the log; passes over what is none.
+fn refused(context: &ApiContext, route: &Route, caller: &Caller, error: &AgentError) {
+    let Caller { dialect, client_address, user_name, request_id, .. } = caller;
+    let is_log_in = route.offer == Offer::Session;
+    context.accounts.refused(RefusedCall { dialect, client_address, user_name, action: route.path, request_id, is_log_in }, error);
 }
 
 /// Somebody who sends no token, or one in the body.

@@ -8,6 +8,7 @@ use super::shape::{
     NET_STATS, NETWORK, NIC, OPERATION_LOG, POOL, POOL_COUNTS, SCREEN, SECURITY_GROUP, SESSION, SNAPSHOT, STATE_COUNTS, SUBNET, USER,
     USER_DEFAULT, VM, VM_COUNTS, VOLUME, VOLUME_SPEC,
 };
+use crate::access::Access;
 use http::Method;
 use hvnode_core::model::VerbKind as Verb;
 
@@ -40,7 +41,8 @@ macro_rules! cluster {
 }
 
 fn row(method: Method, path: &'static str, offer: Offer, reply: Reply, fields: &[Field], summary: &'static str, handler: Handler) -> Route {
-    Route { method, path, summary, offer, fields: fields.to_vec(), reply, handler }
+    let access = Route::access_of(offer, &method);
+    Route { method, path, summary, offer, access, fields: fields.to_vec(), reply, handler }
 }
 
 fn read(path: &'static str, summary: &'static str, reply: Reply, handler: Handler) -> Route {
@@ -87,10 +89,10 @@ fn sessions() -> Vec<Route> {
         open("/v1/login", Reply::Keyed("user", SESSION), session::LOGIN, "Open a session; `user.uuid` is the token", to!(session::log_in)),
         open("/v1/logout", Reply::Ok("user"), session::TOKEN, "End the session of this token", to!(session::log_out)),
         open("/v1/auth", Reply::Keyed("user", SESSION), session::TOKEN, "Is this token valid?", to!(session::check_token)),
-        list("/v1/user", "Accounts", &USER, to!(session::list_users)),
+        list("/v1/user", "Accounts; for others than administrators the own one", &USER, to!(session::list_users)),
         read("/v1/user/{UserUuid}", "One account", Reply::One(&USER), to!(session::show_user)),
         read("/v1/user/{UserUuid}/default", "Where its VMs go", Reply::Plain(USER_DEFAULT), to!(session::show_default)),
-        list("/v1/operation_log", "Every change anybody asked for", &OPERATION_LOG, to!(session::list_operations)),
+        list("/v1/operation_log", "Every change anybody asked for", &OPERATION_LOG, to!(session::list_operations)).access(Access::Log),
         list("/v1/alert", "Always empty: this node has no alerts of its own", &ALERT, to!(resource::empty)),
     ]
 }
@@ -144,7 +146,7 @@ fn vms() -> Vec<Route> {
         change(Method::DELETE, PATH, Verb::DeleteVm, ok, FORCE, "Delete a VM", to!(vm_change::delete)),
         change(Method::PUT, "/v1/vm/{VmUuid}/start", Verb::StartVm, ok, &[], "Start a VM", to!(vm_change::start)),
         change(Method::PUT, "/v1/vm/{VmUuid}/stop", Verb::StopVm, ok, &[], "Stop a VM", to!(vm_change::stop)),
-        read("/v1/vm/{VmUuid}/vnc", "Where the screen is", Reply::Keyed("vnc", SCREEN), to!(vm_change::screen)),
+        read("/v1/vm/{VmUuid}/vnc", "Where the screen is", Reply::Keyed("vnc", SCREEN), to!(vm_change::screen)).access(Access::Console),
         refused(Method::PUT, "/v1/vm/{VmUuid}/attach_disk", NO_HOTPLUG),
         refused(Method::PUT, "/v1/vm/{VmUuid}/detach_disk", NO_HOTPLUG),
         refused(Method::PUT, "/v1/vm/{VmUuid}/attach_nic", NO_HOTPLUG),

@@ -1,11 +1,16 @@
 //! Rows of the operation log for what the engine does not see: sessions, cancels, and changes refused before they reached it.
 //!
-//! Requests nobody vouches for (no token, a wrong one) leave a log line only: strangers must not be able to fill the disk.
+//! Requests nobody vouches for (no token, a wrong one) leave no row, and other refusals only within a budget: nobody must be able to fill
+//! the disk. Every refusal is counted and told in the log.
 
 use super::call::Call;
 use super::resource::Resource;
-use hvnode_core::model::{Operation, Timestamp};
-use hvnode_core::{AgentError, ErrorCode};
+use super::route::Route;
+use crate::access::Access;
+use crate::accounts::RefusedCall;
+use crate::context::ApiContext;
+use hvnode_core::AgentError;
+use hvnode_core::model::{Caller, Operation, Timestamp};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -16,7 +21,7 @@ const NAME_LENGTH_MAX: usize = 128;
 
 /// Writes one row. A store that cannot write is told in the log; the answer stays what it is.
 pub(super) async fn record(call: &Call, resource: Option<&Resource>, object: &Map<String, Value>, error: Option<&AgentError>) {
-    if error.is_some_and(|error| error.code() == ErrorCode::TooManyRequests) {
+    if error.is_some_and(|error| !call.context.accounts.may_have_row(&call.caller, error)) {
         return;
     }
     let now = Timestamp::now();
@@ -40,6 +45,13 @@ pub(super) async fn record(call: &Call, resource: Option<&Resource>, object: &Ma
     if let Err(failure) = call.context.engine.record_operation(operation).await {
         tracing::warn!(request_id = %call.caller.request_id, error = %failure.chain(), "the operation log could not be written");
     }
+}
+
+/// Counts a refusal and tells it in the log; passes over what is none.
+pub(super) fn refused(context: &ApiContext, caller: &Caller, route: &Route, error: &AgentError) {
+    let Caller { dialect, client_address, user_name, request_id, .. } = caller;
+    let is_log_in = route.access == Access::Public;
+    context.accounts.refused(RefusedCall { dialect, client_address, user_name, action: route.path, request_id, is_log_in }, error);
 }
 
 fn bounded(request: Value) -> Value {

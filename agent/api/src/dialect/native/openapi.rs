@@ -19,6 +19,7 @@ pub fn offered() -> Vec<Offered> {
         path: route.path,
         verb: if let Offer::Change(verb) = route.offer { Some(verb) } else { None },
         is_built: !matches!(route.reply, Reply::Never),
+        access: route.access,
         summary: route.summary,
     };
     routes().into_iter().map(row).collect()
@@ -48,7 +49,7 @@ may be sent as RFC 3339 too. Every change becomes a job; the answer waits for it
 `x-job-uuid` names it.";
 
 fn token_scheme() -> SecurityScheme {
-    let description = "The token of /v1/user/login, bare; `Bearer <token>` is taken as well.";
+    let description = "The token of /v1/user/login or /v1/token/create, bare; `Bearer <token>` is taken as well.";
     SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description("Authorization", description)))
 }
 
@@ -113,6 +114,9 @@ fn path_item(route: &Route) -> Value {
     }
     if route.offer == Offer::LogIn {
         operation["security"] = json!([]);
+    }
+    if let Some(role) = route.access.least_role() {
+        operation["x-least-role"] = crate::access::role_word(role).into();
     }
     match route.offer {
         Offer::Change(verb) => operation["x-verb"] = verb.word().into(),

@@ -7,6 +7,7 @@ use super::dry_run::{self, VmChangeOptions};
 use super::envelope::Data;
 use super::listing::{LIST_FIELDS, ListData, ListOptions, take_options};
 use super::resource::{Nothing, Resource};
+use crate::access::Access;
 use futures_util::FutureExt;
 use hvnode_core::model::{ResourceType, VerbKind};
 use hvnode_core::{Result, at, fail};
@@ -31,6 +32,14 @@ impl Method {
             Self::Post => "POST",
         }
     }
+
+    /// Who may use a route of which only this is known.
+    fn access(self) -> Access {
+        match self {
+            Self::Get => Access::Read,
+            Self::Post => Access::Change,
+        }
+    }
 }
 
 /// What stands behind a route.
@@ -48,7 +57,7 @@ pub(super) enum Offer {
     LogIn,
     /// Changes the caller's own session; any role.
     Session,
-    /// Changes something that is no verb; operators.
+    /// Changes something that is no verb.
     Action,
     /// Known and not built yet.
     NotBuilt,
@@ -96,6 +105,8 @@ pub(super) struct Route {
     pub(super) method: Method,
     pub(super) summary: &'static str,
     pub(super) offer: Offer,
+    /// Who may use it.
+    pub(super) access: Access,
     pub(super) resource: Option<&'static Resource>,
     pub(super) request: TypeSchema,
     /// Parameters beside those of `request`.
@@ -120,7 +131,7 @@ impl Route {
     {
         let handler: Handler =
             Box::new(move |call, object| async move { Ok(handler(call, from_query(&object, &[]).map_err(at!())?).await?) }.boxed());
-        Self { method: Method::Get, offer: Offer::Read, ..Self::new::<Q>(path, summary, reply, handler) }
+        Self { method: Method::Get, offer: Offer::Read, access: Access::Read, ..Self::new::<Q>(path, summary, reply, handler) }
     }
 
     /// GET of a list.
@@ -140,7 +151,7 @@ impl Route {
         });
         let reply = Reply::List(TypeSchema::of::<V>());
         let common = Some(TypeSchema::of::<ListOptions>());
-        Self { method: Method::Get, offer: Offer::Read, common, ..Self::new::<Q>(path, summary, reply, handler) }
+        Self { method: Method::Get, offer: Offer::Read, access: Access::Read, common, ..Self::new::<Q>(path, summary, reply, handler) }
     }
 
     /// The same, its encoded answer kept as long as the picture of the node stays the same.
@@ -152,7 +163,7 @@ impl Route {
     pub(super) fn stream<Q: ToSchema, V: ToSchema>(path: &'static str, summary: &'static str) -> Self {
         let handler = Self::refusing(|| fail!(NotSupported, "this route is a stream"; "该路由为事件流"));
         let reply = Reply::Stream(TypeSchema::of::<V>());
-        Self { method: Method::Get, offer: Offer::Stream, ..Self::new::<Q>(path, summary, reply, handler) }
+        Self { method: Method::Get, offer: Offer::Stream, access: Access::Read, ..Self::new::<Q>(path, summary, reply, handler) }
     }
 
     /// POST of a verb.
@@ -181,7 +192,17 @@ impl Route {
     {
         let handler: Handler =
             Box::new(move |call, object| async move { Ok(handler(call, from_body(&object).map_err(at!())?).await?) }.boxed());
-        Self { offer, ..Self::new::<Q>(path, summary, reply, handler) }
+        let access = match offer {
+            Offer::LogIn => Access::Public,
+            Offer::Session => Access::Own,
+            _ => Access::Change,
+        };
+        Self { offer, access, ..Self::new::<Q>(path, summary, reply, handler) }
+    }
+
+    /// For others than most of its kind.
+    pub(super) fn access(self, access: Access) -> Self {
+        Self { access, ..self }
     }
 
     /// What it is about, for the operation log.
@@ -194,14 +215,14 @@ impl Route {
         let handler =
             Self::refusing(|| fail!(NotSupported, "this version of the node does not have it yet"; "本节点的当前版本尚不提供该操作"));
         let summary = "Not in this version: always 10005";
-        Self { method, offer: Offer::NotBuilt, ..Self::new::<Nothing>(path, summary, Reply::Never, handler) }
+        Self { method, offer: Offer::NotBuilt, access: method.access(), ..Self::new::<Nothing>(path, summary, Reply::Never, handler) }
     }
 
     /// A route whose subject a single node does not have.
     pub(super) fn not_on_one_node(method: Method, path: &'static str) -> Self {
         let handler = Self::refusing(|| fail!(NotSupported, "a single node has no such resource"; "单节点没有此类资源"));
         let summary = "Not on a single node: always 10005";
-        Self { method, offer: Offer::NotOnOneNode, ..Self::new::<Nothing>(path, summary, Reply::Never, handler) }
+        Self { method, offer: Offer::NotOnOneNode, access: method.access(), ..Self::new::<Nothing>(path, summary, Reply::Never, handler) }
     }
 
     /// The list of a resource that a single node does not have.
@@ -219,8 +240,8 @@ impl Route {
     }
 
     fn new<Q: ToSchema>(path: &'static str, summary: &'static str, reply: Reply, handler: Handler) -> Self {
-        let (method, offer) = (Method::Post, Offer::Action);
-        Self { path, method, summary, offer, resource: None, request: TypeSchema::of::<Q>(), common: None, reply, handler }
+        let (method, offer, access) = (Method::Post, Offer::Action, Access::Change);
+        Self { path, method, summary, offer, access, resource: None, request: TypeSchema::of::<Q>(), common: None, reply, handler }
     }
 
     /// True where `dry_run` is understood.

@@ -5,6 +5,7 @@ use super::call::{Call, DIALECT, Failure};
 use super::envelope::{self, Data, NativeOptions};
 use super::route::{Method, Offer, Route};
 use super::{audit, decode, event_stream, input};
+use crate::access::Access;
 use crate::body::{drain, read_body};
 use crate::context::{ApiContext, FrameErrors, NodeIdentity, Peer, RequestId};
 use crate::strict;
@@ -71,7 +72,11 @@ async fn answer(shared: &Shared, route: &Route, parts: &Parts, body: &mut Body) 
     check_method(route, &parts.method)?;
     let call = open_call(shared, route, parts).map_err(at!())?;
     match route.method {
-        Method::Get => read(shared, route, call, parts).await,
+        Method::Get => {
+            let caller = call.caller.clone();
+            let outcome = read(shared, route, call, parts).await;
+            outcome.inspect_err(|failure| audit::refused(&shared.context, &caller, route, &failure.error))
+        }
         Method::Post => write(route, call, parts, body).await,
     }
 }
@@ -79,6 +84,7 @@ async fn answer(shared: &Shared, route: &Route, parts: &Parts, body: &mut Body) 
 fn open_stream(shared: &Shared, route: &Route, parts: &Parts) -> Result<Response> {
     check_method(route, &parts.method)?;
     let call = open_call(shared, route, parts).map_err(at!())?;
+    route.access.check(&call.caller).inspect_err(|error| audit::refused(&shared.context, &call.caller, route, error))?;
     let query = input::query_object(parts.uri.query()).map_err(at!())?;
     event_stream::open(call, &shared.streams, &parts.headers, &query).map_err(at!())
 }
@@ -93,6 +99,7 @@ fn check_method(route: &Route, method: &http::Method) -> Result<()> {
 }
 
 async fn read(shared: &Shared, route: &Route, call: Call, parts: &Parts) -> Answer<Bytes> {
+    route.access.check(&call.caller).map_err(at!())?;
     if route.offer != Offer::CachedRead {
         let query = input::query_object(parts.uri.query()).map_err(at!())?;
         return (route.handler)(call, query).await.map(|data| data.into_envelope(shared.options));
@@ -109,7 +116,13 @@ async fn read(shared: &Shared, route: &Route, call: Call, parts: &Parts) -> Answ
 
 async fn write(route: &Route, mut call: Call, parts: &Parts, body: &mut Body) -> Answer<Bytes> {
     let mut object = Map::new();
-    let result = write_unlogged(route, &mut call, parts, body, &mut object).await;
+    let result = match route.access.check(&call.caller).map_err(at!()) {
+        Ok(()) => write_unlogged(route, &mut call, parts, body, &mut object).await,
+        Err(error) => Err(error.into()),
+    };
+    if let Err(failure) = &result {
+        audit::refused(&call.context, &call.caller, route, &failure.error);
+    }
     let is_logged_here = matches!(route.offer, Offer::LogIn | Offer::Session | Offer::Action);
     match &result {
         Ok(_) if is_logged_here => audit::record(&call, route.resource, &object, None).await,
@@ -122,7 +135,6 @@ async fn write(route: &Route, mut call: Call, parts: &Parts, body: &mut Body) ->
 
 /// `object` is filled as soon as the body is understood, so that a refusal can be logged with it.
 async fn write_unlogged(route: &Route, call: &mut Call, parts: &Parts, body: &mut Body, object: &mut Map<String, Value>) -> Answer<Data> {
-    check_role(route, &call.caller)?;
     if matches!(route.offer, Offer::NotBuilt | Offer::NotOnOneNode) {
         return (route.handler)(call.clone(), Map::new()).await;
     }
@@ -139,30 +151,28 @@ async fn write_unlogged(route: &Route, call: &mut Call, parts: &Parts, body: &mu
     (route.handler)(call.clone(), object.clone()).await
 }
 
-fn check_role(route: &Route, caller: &Caller) -> Result<()> {
-    let needed = if matches!(route.offer, Offer::LogIn | Offer::Session) { Role::Reader } else { Role::Operator };
-    if caller.role >= needed {
-        return Ok(());
-    }
-    Err(fail!(PermissionDenied, "a reader may not change anything, an operator may"; "只读用户不能做任何更改，需要操作员角色"))
-}
-
 fn open_call(shared: &Shared, route: &Route, parts: &Parts) -> Result<Call> {
     let (context, options, long_polls) = (&shared.context, shared.options, shared.long_polls.clone());
     let unknown_peer = Peer::at("unknown");
     let peer = parts.extensions.get::<Peer>().unwrap_or(&unknown_peer);
     let request_id = parts.extensions.get::<RequestId>().map_or_else(|| Uuid::new_v4().to_string(), |id| id.0.clone());
-    if route.offer == Offer::LogIn {
-        let caller = stranger(peer, request_id);
-        return Ok(Call { context: context.clone(), options, caller, token: None, path: route.path, long_polls });
+    let stranger = stranger(peer, request_id);
+    if route.access == Access::Public {
+        return Ok(Call { context: context.clone(), options, caller: stranger, token: None, path: route.path, long_polls });
     }
-    let token = token(&parts.headers)?;
-    let caller = match (&token, &peer.trusted) {
-        (Some(token), _) => context.accounts.authenticate(DIALECT, token, &peer.address, &request_id).map_err(at!())?,
-        (None, Some(trusted)) => context.accounts.trusted_caller(DIALECT, trusted, &peer.address, &request_id),
-        (None, None) => return Err(fail!(TokenMissing)),
-    };
-    Ok(Call { context: context.clone(), options, caller, token, path: route.path, long_polls })
+    let opened = token(&parts.headers).and_then(|token| {
+        let caller = caller(context, peer, token.as_deref(), &stranger.request_id)?;
+        Ok(Call { context: context.clone(), options, caller, token, path: route.path, long_polls })
+    });
+    opened.inspect_err(|error| audit::refused(context, &stranger, route, error))
+}
+
+fn caller(context: &ApiContext, peer: &Peer, token: Option<&str>, request_id: &str) -> Result<Caller> {
+    match (token, &peer.trusted) {
+        (Some(token), _) => context.accounts.authenticate(DIALECT, token, &peer.address, request_id).map_err(at!()),
+        (None, Some(trusted)) => Ok(context.accounts.trusted_caller(DIALECT, trusted, &peer.address, request_id)),
+        (None, None) => Err(fail!(TokenMissing)),
+    }
 }
 
 /// Somebody who has not logged in yet.

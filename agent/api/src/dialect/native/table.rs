@@ -1,18 +1,19 @@
 //! The route table: every route of this API, and nothing else decides which exist.
 
 use super::resource::{
-    HOST, IMAGE, JOB, NETWORK, Nothing, USD, USER, VM, event, host, image, job, network, operation_log, repository, specification,
-    statistics, summary, usd, user, vm, vm_adopt, vm_change, vm_console, vm_create, vm_view,
+    HOST, IMAGE, JOB, NETWORK, Nothing, TOKEN, USD, USER, VM, account, event, host, image, job, network, operation_log, repository,
+    specification, statistics, summary, token, usd, user, vm, vm_adopt, vm_change, vm_console, vm_create, vm_view,
 };
 use super::route::Method::{Get, Post};
 use super::route::Reply::{Keyed, Object};
 use super::route::{Offer, Route, TypeSchema};
+use crate::access::Access;
 
 /// Every route.
 pub(super) fn routes() -> Vec<Route> {
     [vms(), hosts(), images(false), images(true), repositories(), networks(), usds(), volumes()]
         .into_iter()
-        .chain([specifications(), all_statistics(), jobs(), events(), users(), security_groups(), cluster_resources()])
+        .chain([specifications(), all_statistics(), jobs(), events(), users(), tokens(), security_groups(), cluster_resources()])
         .flatten()
         .collect()
 }
@@ -46,8 +47,8 @@ fn vms() -> Vec<Route> {
         Route::change::<vm_adopt::ExpungeVm>("/v1/vm/expunge", "Remove a VM that is in the trash, disks included"),
         Route::change::<vm_adopt::AdoptVm>("/v1/vm/adopt", "Take over an unmanaged VM as it is"),
         Route::change::<vm_adopt::ReleaseVm>("/v1/vm/release", "Give up a VM: it runs on, unmanaged, with its disks"),
-        Route::read("/v1/vm/console/log", "Last lines of the serial console", log, vm_console::log),
-        Route::read("/v1/vm/console/inspect", "Where the screen of a running VM is", console, vm_console::inspect),
+        Route::read("/v1/vm/console/log", "Last lines of the serial console", log, vm_console::log).access(Access::Console),
+        Route::read("/v1/vm/console/inspect", "Where the screen of a running VM is", console, vm_console::inspect).access(Access::Console),
         Route::read("/v1/vm/statistics", "Statistics of VMs", statistics_of_vm, statistics::of_vm),
         Route::read("/v1/vm/statistic", "The same as /v1/vm/statistics", statistics_of_vm, statistics::of_vm),
     ];
@@ -239,8 +240,9 @@ fn jobs() -> Vec<Route> {
         Route::list::<_, JobView<'_>, _, _>("/v1/job/list", "Jobs, newest first", job::list),
         Route::read("/v1/job/inspect", "One job", one_job, job::inspect),
         Route::action::<CancelJob, _, _>("/v1/job/cancel", cancel, Offer::Action, canceled, job::cancel).about(&JOB),
-        Route::list::<_, operation_log::OperationView<'_>, _, _>("/v1/operation_log/list", "Who asked for what", operation_log::list),
-        Route::read("/v1/operation_log/inspect", "One row of the operation log", row, operation_log::inspect),
+        Route::list::<_, operation_log::OperationView<'_>, _, _>("/v1/operation_log/list", "Who asked for what", operation_log::list)
+            .access(Access::Log),
+        Route::read("/v1/operation_log/inspect", "One row of the operation log", row, operation_log::inspect).access(Access::Log),
     ]
 }
 
@@ -256,18 +258,55 @@ fn events() -> Vec<Route> {
 fn users() -> Vec<Route> {
     let session = Object(TypeSchema::of::<user::SessionView<'_>>());
     let nothing = Object(TypeSchema::of::<user::Empty>());
-    let one_user = Keyed("user", TypeSchema::of::<user::UserView<'_>>());
+    let changed = Object(TypeSchema::of::<account::ChangedUser>());
+    let one_user = || Keyed("user", TypeSchema::of::<user::UserView<'_>>());
     let mut routes = vec![
         Route::action("/v1/user/login", "Open a session", Offer::LogIn, session, user::log_in).about(&USER),
         Route::action("/v1/user/logout", "End the session", Offer::Session, nothing, user::log_out).about(&USER),
         Route::action("/v1/user/refresh", "Exchange the token for a new one", Offer::Session, session, user::refresh).about(&USER),
-        Route::read("/v1/user/inspect", "Who the token stands for", one_user, user::inspect),
-        Route::list::<Nothing, user::UserView<'_>, _, _>("/v1/user/list", "Users", user::list),
+        Route::read("/v1/user/inspect", "Who the token stands for; for an admin any user", one_user(), user::inspect).access(Access::Own),
+        Route::list::<Nothing, user::UserView<'_>, _, _>("/v1/user/list", "Users", user::list).access(Access::Administer),
+        Route::action("/v1/user/create", "Make a user", Offer::Action, one_user(), account::create).about(&USER).access(Access::Administer),
+        Route::action("/v1/user/update", "Change role or state of a user", Offer::Action, changed, account::update)
+            .about(&USER)
+            .access(Access::Administer),
+        Route::action("/v1/user/delete", "Remove a user and all its tokens", Offer::Action, changed, account::delete)
+            .about(&USER)
+            .access(Access::Administer),
+        Route::action(
+            "/v1/user/password/update",
+            "Change the own password; an admin sets any",
+            Offer::Action,
+            changed,
+            account::set_password,
+        )
+        .about(&USER)
+        .access(Access::Own),
+        Route::list::<Nothing, account::RefusalView, _, _>("/v1/user/refusal/list", "Who was refused and why", account::list_refusals)
+            .access(Access::Administer),
         Route::list::<Nothing, user::TenantView, _, _>("/v1/tenant/list", "Tenants: the one of this node", user::list_tenants),
         Route::not_on_one_node(Get, "/v1/tenant/inspect"),
     ];
     routes.extend(["/v1/tenant/create", "/v1/tenant/update", "/v1/tenant/delete"].map(|path| Route::not_on_one_node(Post, path)));
     routes
+}
+
+fn tokens() -> Vec<Route> {
+    let made = Keyed("token", TypeSchema::of::<token::CreatedToken>());
+    let gone = Object(TypeSchema::of::<token::DeletedToken>());
+    let action = Offer::Action;
+    vec![
+        Route::action("/v1/token/create", "Make a token for a program; its secret is shown once", action, made, token::create)
+            .about(&TOKEN)
+            .access(Access::Own),
+        Route::list::<token::TokenListQuery, token::TokenView, _, _>(
+            "/v1/token/list",
+            "Tokens, the own ones; for an admin all",
+            token::list,
+        )
+        .access(Access::Own),
+        Route::action("/v1/token/delete", "Revoke a token", action, gone, token::delete).about(&TOKEN).access(Access::Own),
+    ]
 }
 
 fn security_groups() -> Vec<Route> {

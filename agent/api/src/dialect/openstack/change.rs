@@ -6,7 +6,7 @@ use crate::context::ApiContext;
 use hvnode_core::engine::ChangeRequest;
 use hvnode_core::model::{Caller, Job, JobStatus, Operation, Timestamp, redact_url};
 use hvnode_core::verb::ChangeInput;
-use hvnode_core::{AgentError, ErrorCode, fail};
+use hvnode_core::{AgentError, fail};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,7 +91,7 @@ impl Note {
 
     /// Writes the row. A store that cannot write is told in the log; the answer stays what it is.
     pub(super) async fn record(self, context: &ApiContext, error: Option<&AgentError>) {
-        if error.is_some_and(|error| error.code() == ErrorCode::TooManyRequests) {
+        if error.is_some_and(|error| !context.accounts.may_have_row(&self.caller, error)) {
             return;
         }
         let now = Timestamp::now();

@@ -107,9 +107,10 @@ pub(super) fn status_of(code: ErrorCode) -> u16 {
         | E::ImageChecksumMismatch
         | E::AddressInvalid
         | E::TimeRangeInvalid => 400,
-        E::TokenMissing | E::TokenInvalid | E::TokenExpired | E::PasswordWrong | E::UserNotExist | E::UserLocked => 401,
+        E::TokenMissing | E::TokenInvalid | E::TokenExpired | E::PasswordWrong | E::UserNotExist | E::UserLocked | E::UserDisabled => 401,
         E::PermissionDenied | E::TenantQuotaExceeded | E::HostInsufficient => 403,
-        E::TenantNotExist
+        E::TokenNotExist
+        | E::TenantNotExist
         | E::HostNotExist
         | E::HostNotLocal
         | E::VmNotExist
@@ -128,6 +129,7 @@ pub(super) fn status_of(code: ErrorCode) -> u16 {
         | E::AlreadyExist
         | E::RequestUuidReused
         | E::UserAlreadyExist
+        | E::UserLastAdmin
         | E::HostInMaintenance
         | E::VmNameExist
         | E::VmStateNotAllowed

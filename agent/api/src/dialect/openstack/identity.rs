@@ -60,6 +60,13 @@ pub(super) async fn log_in(mut call: Call) -> Outcome {
     Ok(Reply::json(201, &token)?.with_header("x-subject-token", &Token::text(&issued.token, is_scoped)).with_header("vary", "X-Auth-Token"))
 }
 
+/// Who a request says he is, before anybody looked; else the caller.
+pub(super) fn claimed_name(call: &Call) -> String {
+    let user = call.body.pointer("/auth/identity/password/user").filter(|_| call.caller.user_name.is_empty());
+    let name = user.and_then(|user| user.get("name").or_else(|| user.get("id"))).and_then(Value::as_str);
+    name.map_or_else(|| call.caller.user_name.clone(), |name| name.chars().take(256).collect())
+}
+
 async fn issue(call: &mut Call, body: &Value) -> Result<(IssuedToken, bool, &'static str), Fault> {
     let mut auth = Fields::wrapped(body, "auth", &[])?;
     let mut identity = auth.object("identity")?.ok_or_else(|| auth.missing("identity"))?;
@@ -170,7 +177,7 @@ fn token_body(call: &Call, issued: &IssuedToken, is_scoped: bool, method: &str, 
     if is_scoped {
         token["project"] = json!({ "id": project_id(), "name": PROJECT_NAME, "domain": domain_object() });
         token["is_domain"] = false.into();
-        token["roles"] = roles_of(account.role).into();
+        token["roles"] = roles_of(issued.role).into();
         if has_catalog {
             token["catalog"] = catalog_list(&call.base_url).into();
         }
@@ -266,7 +273,7 @@ fn domain_full(call: &Call) -> Value {
 fn user_object(call: &Call, account: &Account) -> Value {
     let id = simple(account.user_uuid);
     json!({
-        "id": id, "name": account.user_name, "domain_id": DOMAIN_ID, "enabled": true, "password_expires_at": null, "options": {},
+        "id": id, "name": account.user_name, "domain_id": DOMAIN_ID, "enabled": account.is_enabled, "password_expires_at": null, "options": {},
         "links": { "self": identity_url(call, &format!("/users/{id}")) },
     })
 }

@@ -3,8 +3,8 @@
 use super::auth;
 use super::call::{Call, Outcome, Style, Token};
 use super::errors::{self, Fault};
-use super::table::{Access, BodyKind, Mounted};
-use super::{OpenStackOptions, change, convert, version};
+use super::table::{BodyKind, Mounted};
+use super::{OpenStackOptions, change, convert, identity, version};
 use crate::body::{drain, read_body};
 use crate::context::{ApiContext, Peer, RequestId};
 use crate::strict;
@@ -119,16 +119,25 @@ async fn run(shared: &Arc<Shared>, row: &Mounted, parts: &mut Parts, body: &mut 
         body: Value::Null,
         stream: Body::empty().into(),
     };
-    if row.route.access == Access::Write {
-        auth::check_writer(&call.caller)?;
+    let caller = call.caller.clone();
+    if let Err(fault) = auth::check(row.route.access, &caller) {
+        auth::refused(shared, row, &caller, &fault);
+        if row.route.is_change() {
+            change::Note::of(&call).record(&shared.context, Some(&fault.as_error())).await;
+        }
+        return Err(fault);
     }
     match row.route.body {
         BodyKind::None => {}
         BodyKind::Json => call.body = json_body(&call, body).await?,
         BodyKind::Stream => call.stream = std::mem::take(body).into(),
     }
-    let note = (row.route.access == Access::Write).then(|| change::Note::of(&call));
+    let note = row.route.is_change().then(|| change::Note::of(&call));
+    let caller = Caller { user_name: identity::claimed_name(&call), ..caller };
     let outcome = (row.route.handler)(call).await;
+    if let Err(fault) = &outcome {
+        auth::refused(shared, row, &caller, fault);
+    }
     if let (Some(note), Err(fault)) = (note, &outcome)
         && !fault.is_recorded
     {

@@ -3,21 +3,9 @@
 use super::call::{Call, Handler, Style};
 use super::errors::Fault;
 use super::{compute, identity, image, network, volume};
+use crate::access::Access;
 use crate::dialect::Offered;
 use hvnode_core::model::VerbKind;
-
-/// Who may come in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
-    /// Anybody.
-    Public,
-    /// Holders of any token.
-    Token,
-    /// Holders of a token for the project.
-    Read,
-    /// Of these, operators.
-    Write,
-}
 
 /// What a route takes as its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +34,8 @@ pub(super) struct Route {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
     pub(super) access: Access,
+    /// May the token be one without a project?
+    pub(super) is_identity: bool,
     pub(super) body: BodyKind,
     pub(super) verb: Option<VerbKind>,
     pub(super) is_built: bool,
@@ -66,10 +56,10 @@ impl Route {
     fn new(place: Place, method: &'static str, path: &'static str, summary: &'static str, handler: Handler) -> Self {
         let (access, body) = match method {
             "GET" | "HEAD" => (Access::Read, BodyKind::None),
-            "DELETE" => (Access::Write, BodyKind::None),
-            _ => (Access::Write, BodyKind::Json),
+            "DELETE" => (Access::Change, BodyKind::None),
+            _ => (Access::Change, BodyKind::Json),
         };
-        Self { place, method, path, access, body, verb: None, is_built: true, summary, handler }
+        Self { place, method, path, access, is_identity: false, body, verb: None, is_built: true, summary, handler }
     }
 
     fn verb(self, verb: VerbKind) -> Self {
@@ -78,6 +68,21 @@ impl Route {
 
     fn access(self, access: Access) -> Self {
         Self { access, ..self }
+    }
+
+    /// Of the identity service: any role, any token.
+    fn identity(self) -> Self {
+        Self { access: Access::Own, is_identity: true, ..self }
+    }
+
+    /// Of the identity service, and yet for a token with a project only.
+    fn project(self) -> Self {
+        Self { access: Access::Read, is_identity: false, ..self }
+    }
+
+    /// Does it change something, as far as its own row tells?
+    pub(super) fn is_change(&self) -> bool {
+        self.access == Access::Change
     }
 
     fn stream(self) -> Self {
@@ -111,8 +116,8 @@ impl Route {
     }
 
     pub(super) fn offered(self) -> Offered {
-        let Self { method, path, verb, is_built, summary, .. } = self;
-        Offered { method, path, verb, is_built, summary }
+        let Self { method, path, verb, is_built, access, summary, .. } = self;
+        Offered { method, path, verb, is_built, access, summary }
     }
 }
 
@@ -150,8 +155,8 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn identity_routes() -> Vec<Route> {
-    use Access::{Public, Token};
-    let at = |method, path, summary, handler| Route::new(Place::Identity, method, path, summary, handler).access(Token);
+    use Access::Public;
+    let at = |method, path, summary, handler| Route::new(Place::Identity, method, path, summary, handler).identity();
     let root = |path| Route::new(Place::Root(Style::Identity), "GET", path, "Versions of the identity service", to!(identity::versions));
     vec![
         root("/").access(Public),
@@ -161,7 +166,7 @@ fn identity_routes() -> Vec<Route> {
         at("GET", "/auth/tokens", "What a token stands for", to!(identity::show_token)),
         at("HEAD", "/auth/tokens", "Is a token valid?", to!(identity::check_token)),
         at("DELETE", "/auth/tokens", "End a token", to!(identity::revoke_token)),
-        at("GET", "/auth/catalog", "Services and where they are", to!(identity::catalog)).access(Access::Read),
+        at("GET", "/auth/catalog", "Services and where they are", to!(identity::catalog)).project(),
         at("GET", "/auth/projects", "Projects that the caller may use: the one", to!(identity::projects)),
         at("POST", "/auth/projects", "The same as GET", to!(identity::projects)),
         at("GET", "/auth/domains", "Domains that the caller may use: the one", to!(identity::domains)),
@@ -216,7 +221,7 @@ fn server_parts() -> Vec<Route> {
     let at = |method, path, summary, handler| Route::new(Place::Compute, method, path, summary, handler);
     let later = |method, path, summary| Route::not_built(Place::Compute, method, path, summary);
     vec![
-        at("POST", "/servers/{id}/remote-consoles", "Where the screen of a server is", to!(console::remote)),
+        at("POST", "/servers/{id}/remote-consoles", "Where the screen of a server is", to!(console::remote)).access(Access::Console),
         at("GET", "/servers/{id}/diagnostics", "Counters of a running server", to!(diagnostics::show)),
         at("GET", "/servers/{id}/ips", "Addresses", to!(parts::addresses)),
         at("GET", "/servers/{id}/ips/{network}", "Addresses on one network", to!(parts::addresses_on)),
@@ -404,7 +409,7 @@ mod tests {
 
     #[test]
     fn only_reads_and_log_ins_are_open_to_readers() {
-        for route in routes().into_iter().filter(|route| route.access != Access::Write) {
+        for route in routes().into_iter().filter(|route| route.access.least_role() < Access::Change.least_role()) {
             let is_known = matches!(route.path, "/auth/tokens" | "/auth/projects" | "/servers/{id}/action");
             assert!(matches!(route.method, "GET" | "HEAD") || is_known, "{} {}", route.method, route.path);
         }

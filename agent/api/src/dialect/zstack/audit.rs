@@ -2,8 +2,8 @@
 
 use super::call::Call;
 use super::fields::Fields;
+use hvnode_core::AgentError;
 use hvnode_core::model::{Operation, Timestamp, redact_url};
-use hvnode_core::{AgentError, ErrorCode};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ const REDACTED: &str = "***";
 
 /// Writes one row. A store that cannot write is told in the log; the answer stays what it is.
 pub(super) async fn record(call: &Call, fields: &Fields, error: Option<&AgentError>) {
-    if error.is_some_and(|error| error.code() == ErrorCode::TooManyRequests) {
+    if error.is_some_and(|error| !call.context.accounts.may_have_row(&call.caller, error)) {
         return;
     }
     let now = Timestamp::now();

@@ -7,9 +7,8 @@ use super::identity::hex;
 use crate::context::ApiContext;
 use futures_util::future::BoxFuture;
 use hvnode_core::engine::Snapshot;
-use hvnode_core::model::{Caller, Role};
+use hvnode_core::model::Caller;
 use hvnode_core::verb::ChangeInput;
-use hvnode_core::{Result, fail};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -34,14 +33,6 @@ impl Call {
     /// The current picture of the node.
     pub(super) fn snapshot(&self) -> Arc<Snapshot> {
         self.context.engine.snapshot()
-    }
-
-    /// Refuses callers that may only read. For changes that the engine does not see.
-    pub(super) fn check_role(&self) -> Result<()> {
-        if self.caller.role >= Role::Operator {
-            return Ok(());
-        }
-        Err(fail!(PermissionDenied, "a reader may not change anything, an operator may"; "只读用户不能做任何更改，需要操作员角色"))
     }
 }
 

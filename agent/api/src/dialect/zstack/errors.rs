@@ -98,11 +98,11 @@ pub(super) fn code_of(code: ErrorCode) -> &'static str {
         E::TokenMissing | E::TokenInvalid | E::TokenExpired => BAD_SESSION,
         E::PermissionDenied => "ID.1002",
         E::PasswordWrong | E::UserNotExist => "ID.1000",
-        E::UserLocked => "ID.1007",
+        E::UserLocked | E::UserDisabled => "ID.1007",
         E::TenantQuotaExceeded => "ID.1003",
         E::TenantNotExist | E::HostNotExist | E::HostNotLocal | E::VmNotExist | E::RepositoryNotExist | E::ImageNotExist => NOT_FOUND,
         E::NetworkNotExist | E::VipNotExist | E::InterfaceNotExist | E::VolumeNotExist | E::SpecificationNotExist => NOT_FOUND,
-        E::JobNotExist | E::OperationNotExist => NOT_FOUND,
+        E::JobNotExist | E::OperationNotExist | E::TokenNotExist => NOT_FOUND,
         E::VmCreateFailed => "VM.1000",
         E::VmStartFailed => "VM.1001",
         E::VmStopFailed => "VM.1002",
@@ -115,7 +115,7 @@ pub(super) fn code_of(code: ErrorCode) -> &'static str {
         E::ResourceBusy | E::TooManyRequests | E::HostInsufficient | E::HostInMaintenance | E::VmUpdateFailed | E::VmResizeFailed => FAILED,
         E::VmConsoleUnavailable | E::RepositoryFull | E::ImageDownloadFailed | E::ImageInUse | E::NetworkInUse => FAILED,
         E::AddressExhausted | E::DhcpFailed | E::VolumeAttached | E::VolumeNotAttached | E::StorageFull | E::SpecificationInUse => FAILED,
-        E::JobNotCancelable => FAILED,
+        E::JobNotCancelable | E::UserLastAdmin => FAILED,
     }
 }
 

@@ -6,6 +6,7 @@ use super::fields::Fields;
 use super::job::{self, Posted};
 use super::table::{self, Act, Message};
 use super::{DIALECT, ZStackOptions, audit, change, query, record};
+use crate::accounts::RefusedCall;
 use crate::body::{drain, read_body};
 use crate::context::{ApiContext, Peer, RequestId, ResultCode};
 use axum::extract::Request;
@@ -127,6 +128,9 @@ async fn dispatch(shared: &Shared, parts: &Parts, class: &str, value: Value) -> 
     let fields = Fields(object);
     let mut call = open_call(shared, parts, message, &fields).map_err(at!())?;
     let outcome = act(&mut call, message, fields.clone()).await;
+    if let Err((fault, _)) = &outcome {
+        refused(&shared.context, message, &call.caller, &fault.error);
+    }
     if let Err((fault, false)) = &outcome
         && (message.is_change() || matches!(message.act, Act::Session(_)))
     {
@@ -138,6 +142,7 @@ async fn dispatch(shared: &Shared, parts: &Parts, class: &str, value: Value) -> 
 /// Runs the handler; an error tells whether the operation log has it.
 async fn act(call: &mut Call, message: &'static Message, fields: Fields) -> std::result::Result<Handled, (Fault, bool)> {
     let unlogged = |fault: Fault| (fault, false);
+    message.access().check(&call.caller).map_err(at!()).map_err(|error| unlogged(error.into()))?;
     match message.act {
         Act::Query(kind) => query::run(call, kind, &fields).map(Handled::Reply).map_err(unlogged),
         Act::Look(look) => look(call, &fields).map(Handled::Reply).map_err(unlogged),
@@ -152,7 +157,6 @@ async fn act(call: &mut Call, message: &'static Message, fields: Fields) -> std:
             change::submit(call, &fields, input).await.map(Handled::Accepted).map_err(|error| (error.into(), true))
         }
         Act::Record(ask) => {
-            call.check_role().map_err(|error| (error.into(), false))?;
             let reply = ask(call.clone(), fields.clone()).await.map_err(unlogged)?;
             let posted = record::finished(call, &fields, reply).await.map_err(|error| (error.into(), true))?;
             Ok(Handled::Accepted(posted))
@@ -165,19 +169,28 @@ fn open_call(shared: &Shared, parts: &Parts, message: &'static Message, fields: 
     let unknown_peer = Peer::at("unknown");
     let peer = parts.extensions.get::<Peer>().unwrap_or(&unknown_peer);
     let request_id = parts.extensions.get::<RequestId>().map_or_else(|| Uuid::new_v4().to_string(), |id| id.0.clone());
+    let stranger = stranger(peer, request_id);
     let caller = if message.needs_session() {
         let session = fields.0.get("session").and_then(|session| session.get("uuid")).and_then(Value::as_str);
         let token = session.map(str::trim).filter(|token| !token.is_empty());
         let accounts = &shared.context.accounts;
-        match (token, &peer.trusted) {
-            (Some(token), _) => accounts.authenticate(DIALECT, token, &peer.address, &request_id).map_err(at!())?,
-            (None, Some(trusted)) => accounts.trusted_caller(DIALECT, trusted, &peer.address, &request_id),
-            (None, None) => return Err(fail!(TokenMissing)),
-        }
+        let caller = match (token, &peer.trusted) {
+            (Some(token), _) => accounts.authenticate(DIALECT, token, &peer.address, &stranger.request_id).map_err(at!()),
+            (None, Some(trusted)) => Ok(accounts.trusted_caller(DIALECT, trusted, &peer.address, &stranger.request_id)),
+            (None, None) => Err(fail!(TokenMissing)),
+        };
+        caller.inspect_err(|error| refused(&shared.context, message, &stranger, error))?
     } else {
-        stranger(peer, request_id)
+        stranger
     };
     Ok(Call { context: shared.context.clone(), options: shared.options.clone(), caller, class: message.class, turn: shared.turn.clone() })
+}
+
+/// Counts a refusal and tells it in the log; passes over what is none.
+fn refused(context: &ApiContext, message: &Message, caller: &Caller, error: &AgentError) {
+    let Caller { dialect, client_address, user_name, request_id, .. } = caller;
+    let is_log_in = matches!(message.act, Act::Session(_));
+    context.accounts.refused(RefusedCall { dialect, client_address, user_name, action: message.class, request_id, is_log_in }, error);
 }
 
 /// Somebody who has not logged in.

@@ -4,6 +4,7 @@ use super::call::{Ask, Decode, Look};
 use super::errors::{NO_CAPABILITY, NOT_IMPLEMENTED};
 use super::query::Kind;
 use super::{change, change_object, create_vm, metric, read, record, session, tag};
+use crate::access::Access;
 use crate::dialect::Offered;
 use hvnode_core::model::VerbKind;
 
@@ -63,6 +64,20 @@ impl Message {
         ["Query", "Get", "Is", "Validate", "LogOut"].iter().any(|verb| name.starts_with(verb))
     }
 
+    /// Who may send it.
+    pub(super) fn access(&self) -> Access {
+        match self.act {
+            _ if !self.session => Access::Public,
+            Act::Query(Kind::Account) => Access::Administer,
+            Act::Change(..) | Act::Record(_) => Access::Change,
+            Act::Query(_) | Act::Look(_) => Access::Read,
+            // Its screen.
+            Act::Ask(_) if self.class.contains("Console") => Access::Console,
+            Act::Missing(..) if !self.is_sync() => Access::Change,
+            Act::Ask(_) | Act::Session(_) | Act::Missing(..) => Access::Read,
+        }
+    }
+
     /// Does it change something?
     pub(super) fn is_change(&self) -> bool {
         matches!(self.act, Act::Change(..) | Act::Record(_))
@@ -84,13 +99,14 @@ pub(super) fn offered() -> Vec<Offered> {
             _ => None,
         },
         is_built: !matches!(message.act, Act::Missing(..)),
+        access: message.access(),
         summary: message.summary,
     };
     MESSAGES.iter().map(offer).collect()
 }
 
 #[rustfmt::skip] // one line per message
-const MESSAGES: &[Message] = &[
+pub(super) const MESSAGES: &[Message] = &[
     // Sessions and accounts.
     Message { class: "org.zstack.header.identity.APILogInByAccountMsg", session: false, act: Act::Session(session::log_in), summary: "Log in" },
     Message { class: "org.zstack.header.identity.APILogOutMsg", session: false, act: Act::Ask(session::log_out), summary: "End a session" },

@@ -1,6 +1,7 @@
 //! Sessions, accounts, and the operation log.
 
 use super::{keyed, list as listed, time};
+use crate::access::Access;
 use crate::accounts::{IssuedToken, Password, TokenForm};
 use crate::dialect::chimestack::DIALECT;
 use crate::dialect::chimestack::call::{Call, Outcome};
@@ -11,7 +12,7 @@ use crate::dialect::chimestack::listing::{self, Page};
 use crate::dialect::chimestack::shape::USER;
 use hvnode_core::model::{Account, Operation, Role};
 use hvnode_core::port::{OperationFilter, Page as Rows, SortOrder};
-use hvnode_core::{at, fail};
+use hvnode_core::{AgentError, at, fail};
 use serde_json::{Value, json};
 
 /// Longest password in bytes.
@@ -39,7 +40,8 @@ fn session(issued: &IssuedToken) -> Value {
 pub(in super::super) async fn log_in(call: Call, input: Input) -> Outcome {
     let (name, password) = (input.text("user_name").unwrap_or_default(), input.text("password").unwrap_or_default());
     let (accounts, address) = (&call.context.accounts, call.caller.client_address.as_str());
-    let issued = accounts.log_in_for(DIALECT, address, name, Password::Plain(password), TokenForm::Uuid).await.map_err(at!())?;
+    let issued = accounts.log_in_for(DIALECT, address, name, Password::Plain(password), TokenForm::Uuid).await;
+    let issued = issued.map_err(AgentError::without_user_hint).map_err(at!())?;
     Ok(keyed("user", session(&issued)))
 }
 
@@ -66,18 +68,24 @@ fn role(role: Role) -> u64 {
 
 fn user(account: &Account) -> Value {
     json!({
-        "uuid": account.user_uuid, "name": account.user_name, "description": "", "role": role(account.role), "state": 1,
+        "uuid": account.user_uuid, "name": account.user_name, "description": "", "role": role(account.role), "state": if account.is_enabled { 1 } else { 2 },
         "created_at": time(account.create_time),
     })
 }
 
+/// Who is no administrator sees himself alone.
+fn is_shown(call: &Call, account: &Account) -> bool {
+    account.user_uuid == call.caller.user_uuid || Access::Administer.check(&call.caller).is_ok()
+}
+
 pub(in super::super) async fn list_users(call: Call, input: Input) -> Outcome {
-    listed(&input, &USER, call.context.accounts.list().iter().map(|account| user(account)).collect())
+    let accounts = call.context.accounts.list();
+    listed(&input, &USER, accounts.iter().filter(|account| is_shown(&call, account)).map(|account| user(account)).collect())
 }
 
 fn find(call: &Call, input: &Input) -> Result<Value, Failure> {
     let uuid = input.required_uuid("UserUuid")?;
-    let account = call.context.accounts.list().into_iter().find(|account| account.user_uuid == uuid);
+    let account = call.context.accounts.account(uuid).filter(|account| is_shown(call, account));
     account.map(|account| user(&account)).ok_or_else(|| Failure::no_such("User", fail!(UserNotExist)))
 }
 

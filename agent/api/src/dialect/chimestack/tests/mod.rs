@@ -6,5 +6,6 @@ mod document;
 mod golden;
 mod life_cycle;
 mod reading;
+mod refusals;
 mod seed;
 mod shape_check;

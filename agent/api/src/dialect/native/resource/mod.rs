@@ -1,5 +1,6 @@
 //! The resources of this API: per resource its object as shown, its requests, its handlers.
 
+pub(super) mod account;
 pub(super) mod event;
 pub(super) mod host;
 pub(super) mod image;
@@ -10,6 +11,7 @@ pub(super) mod repository;
 pub(super) mod specification;
 pub(super) mod statistics;
 pub(super) mod summary;
+pub(super) mod token;
 pub(super) mod usd;
 pub(super) mod user;
 pub(super) mod vm;
@@ -52,6 +54,8 @@ pub(super) const NETWORK: Resource =
     Resource { word: "network", uuid_field: "network_uuid", name_field: "network_name", kind: ResourceType::Network };
 pub(super) const HOST: Resource = Resource { word: "host", uuid_field: "host_uuid", name_field: "host_name", kind: ResourceType::Host };
 pub(super) const USER: Resource = Resource { word: "user", uuid_field: "user_uuid", name_field: "user_name", kind: ResourceType::User };
+/// Belongs to users, and counts as their kind in the operation log.
+pub(super) const TOKEN: Resource = Resource { word: "token", uuid_field: "token_uuid", name_field: "token_name", kind: ResourceType::User };
 pub(super) const JOB: Resource = Resource { word: "job", uuid_field: "job_uuid", name_field: "job_name", kind: ResourceType::Job };
 
 /// A request without parameters.

@@ -5,16 +5,14 @@ use super::super::check;
 use super::super::envelope::Data;
 use super::super::listing::{ListOptions, Row};
 use super::Nothing;
-use crate::accounts::IssuedToken;
-use hvnode_core::model::{Account, DEFAULT_TENANT_NAME, DEFAULT_TENANT_UUID, NAME_LENGTH_MAX, Role, Timestamp};
+use crate::access::{Access, role_word};
+use crate::accounts::{IssuedToken, PASSWORD_BYTES_MAX};
+use hvnode_core::model::{Account, DEFAULT_TENANT_NAME, DEFAULT_TENANT_UUID, NAME_LENGTH_MAX, Timestamp};
 use hvnode_core::{Result, at, fail};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
 use uuid::Uuid;
-
-/// Longest password in bytes.
-const PASSWORD_BYTES_MAX: usize = 1024;
 
 /// A user.
 #[derive(Debug, Serialize, ToSchema)]
@@ -27,28 +25,26 @@ pub(in super::super) struct UserView<'a> {
     role: &'static str,
     tenant_uuid: Uuid,
     tenant_name: &'static str,
+    /// False: it cannot log in, and none of its tokens is valid.
+    enabled: bool,
     /// Unix seconds; null for a peer known by its unix user.
     create_time: Option<i64>,
+    /// When role, state or password were changed last, Unix seconds; null where they never were.
+    update_time: Option<i64>,
 }
 
 impl<'a> UserView<'a> {
-    fn of(account: &'a Account) -> Self {
+    pub(super) fn of(account: &'a Account) -> Self {
         Self {
             user_uuid: account.user_uuid,
             user_name: &account.user_name,
             role: role_word(account.role),
             tenant_uuid: DEFAULT_TENANT_UUID,
             tenant_name: DEFAULT_TENANT_NAME,
+            enabled: account.is_enabled,
             create_time: Some(account.create_time.seconds()),
+            update_time: account.update_time.map(Timestamp::seconds),
         }
-    }
-}
-
-fn role_word(role: Role) -> &'static str {
-    match role {
-        Role::Reader => "reader",
-        Role::Operator => "operator",
-        Role::Admin => "admin",
     }
 }
 
@@ -100,7 +96,7 @@ pub(in super::super) async fn log_in(call: Call, request: LogIn) -> Result<Data>
 
 pub(in super::super) async fn refresh(call: Call, _: Nothing) -> Result<Data> {
     let token = call.token.as_deref().ok_or_else(|| fail!(TokenMissing))?;
-    let issued = call.context.accounts.refresh(DIALECT, token).await.map_err(at!())?;
+    let issued = call.context.accounts.refresh(DIALECT, token, &call.caller.client_address).await.map_err(at!())?;
     Data::of(&SessionView::of(&issued))
 }
 
@@ -115,11 +111,26 @@ pub(in super::super) async fn log_out(call: Call, _: Nothing) -> Result<Data> {
     Data::of(&Empty {})
 }
 
-pub(in super::super) async fn inspect(call: Call, _: Nothing) -> Result<Data> {
-    let accounts = call.context.accounts.list();
-    let account = accounts.iter().find(|account| account.user_uuid == call.caller.user_uuid);
-    let user = account.map_or_else(|| known_by_peer(&call), |account| UserView::of(account));
-    Data::of(&InspectedUser { user })
+/// Which user; absent: the caller.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in super::super) struct UserQuery {
+    /// Another than the caller: for admins.
+    #[schema(format = Uuid)]
+    user_uuid: Option<String>,
+}
+
+pub(in super::super) async fn inspect(call: Call, query: UserQuery) -> Result<Data> {
+    let wanted = check::optional_uuid("user_uuid", query.user_uuid.as_deref())?.unwrap_or(call.caller.user_uuid);
+    let is_own = wanted == call.caller.user_uuid;
+    if !is_own {
+        Access::Administer.check(&call.caller).map_err(at!())?;
+    }
+    match call.context.accounts.account(wanted) {
+        Some(account) => Data::of(&InspectedUser { user: UserView::of(&account) }),
+        None if is_own => Data::of(&InspectedUser { user: known_by_peer(&call) }),
+        None => Err(fail!(UserNotExist)),
+    }
 }
 
 /// A caller that no account stands behind: the unix socket let it in.
@@ -130,7 +141,9 @@ fn known_by_peer(call: &Call) -> UserView<'_> {
         role: role_word(call.caller.role),
         tenant_uuid: DEFAULT_TENANT_UUID,
         tenant_name: DEFAULT_TENANT_NAME,
+        enabled: true,
         create_time: None,
+        update_time: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! `POST /servers/{id}/action`: one table of what can be done to a server.
 
-use super::super::auth::check_writer;
+use super::super::auth;
 use super::super::call::{Call, Outcome, Reply};
 use super::super::change;
 use super::super::decode::Fields;
@@ -9,6 +9,7 @@ use super::super::state::ServerState;
 use super::super::version::since;
 use super::servers::{in_the_way, remove};
 use super::{console, find, flavors};
+use crate::access::Access;
 use crate::dialect::Offered;
 use futures_util::future::BoxFuture;
 use hvnode_core::model::{VerbKind, Vm, VmStatus};
@@ -29,19 +30,19 @@ type Run = fn(Act) -> BoxFuture<'static, Outcome>;
 struct Action {
     name: &'static str,
     verbs: &'static [VerbKind],
-    /// False where readers may do it.
-    is_change: bool,
+    /// Who may do it.
+    access: Access,
     summary: &'static str,
     /// None: this node does not do it.
     run: Option<Run>,
 }
 
 const fn action(name: &'static str, verbs: &'static [VerbKind], summary: &'static str, run: Run) -> Action {
-    Action { name, verbs, is_change: true, summary, run: Some(run) }
+    Action { name, verbs, access: Access::Change, summary, run: Some(run) }
 }
 
 const fn not_built(name: &'static str, summary: &'static str) -> Action {
-    Action { name, verbs: &[], is_change: true, summary, run: None }
+    Action { name, verbs: &[], access: Access::Change, summary, run: None }
 }
 
 /// Every action.
@@ -66,8 +67,14 @@ const ACTIONS: &[Action] = &[
     action("revertResize", &[VerbKind::RevertResize], "Go back to the flavor from before", |act| {
         Box::pin(act.plain(&["resized"], ChangeInput::RevertResize))
     }),
-    Action { is_change: false, ..action("os-getConsoleOutput", &[], "What the serial console said", |act| Box::pin(act.console_output())) },
-    action("os-getVNCConsole", &[], "Where the screen is; before 2.6", |act| Box::pin(act.vnc_console())),
+    Action {
+        access: Access::Console,
+        ..action("os-getConsoleOutput", &[], "What the serial console said", |act| Box::pin(act.console_output()))
+    },
+    Action {
+        access: Access::Console,
+        ..action("os-getVNCConsole", &[], "Where the screen is; before 2.6", |act| Box::pin(act.vnc_console()))
+    },
     not_built("os-getSPICEConsole", "Screens are VNC here"),
     not_built("os-getSerialConsole", "The serial console is read with os-getConsoleOutput"),
     not_built("suspend", "Save a server's memory to disk"),
@@ -99,10 +106,16 @@ const ACTIONS: &[Action] = &[
 /// The actions, for the table of what is offered.
 pub(in super::super) fn offered() -> impl Iterator<Item = Offered> {
     ACTIONS.iter().flat_map(|action| {
-        let Action { name, verbs, summary, run, .. } = *action;
+        let Action { name, verbs, summary, access, run } = *action;
         let verbs: Vec<Option<VerbKind>> = if verbs.is_empty() { vec![None] } else { verbs.iter().copied().map(Some).collect() };
-        verbs.into_iter().map(move |verb| Offered { method: "POST", path: name, verb, is_built: run.is_some(), summary })
+        verbs.into_iter().map(move |verb| Offered { method: "POST", path: name, verb, is_built: run.is_some(), access, summary })
     })
+}
+
+/// Names of the actions and who may do them, for tests.
+#[cfg(test)]
+pub(in super::super) fn names() -> Vec<(&'static str, Access)> {
+    ACTIONS.iter().map(|action| (action.name, action.access)).collect()
 }
 
 pub(in super::super) async fn run(mut call: Call) -> Outcome {
@@ -114,16 +127,14 @@ pub(in super::super) async fn run(mut call: Call) -> Outcome {
         let shown: String = name.chars().take(64).collect();
         Fault::bad_request(format!("There is no such action: {shown}"))
     })?;
-    let (argument, is_change) = (argument.clone(), known.is_change);
+    let argument = argument.clone();
     call.action = format!("{} {}", call.action, known.name);
-    if is_change {
-        check_writer(&call.caller)?;
-    }
-    let note = is_change.then(|| change::Note::of(&call));
+    let note = (known.access == Access::Change).then(|| change::Note::of(&call));
     let context = call.shared.context.clone();
-    let outcome = match known.run {
-        Some(run) => run(Act { call, vm, name: known.name, argument }).await,
-        None => Err(refusal(known.name)),
+    let outcome = match (auth::check(known.access, &call.caller), known.run) {
+        (Err(fault), _) => Err(fault),
+        (Ok(()), Some(run)) => run(Act { call, vm, name: known.name, argument }).await,
+        (Ok(()), None) => Err(refusal(known.name)),
     };
     if let (Some(note), Err(fault)) = (note, &outcome)
         && !fault.is_recorded

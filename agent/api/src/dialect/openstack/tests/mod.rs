@@ -5,5 +5,6 @@ mod bench;
 mod identity;
 mod images;
 mod life_cycle;
+mod refusals;
 mod seed;
 mod shapes;

@@ -7,3 +7,4 @@ mod golden;
 mod life_cycle;
 mod queries;
 mod records;
+mod refusals;
