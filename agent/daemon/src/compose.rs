@@ -4,6 +4,7 @@ use crate::config::{self, Config};
 use crate::first_password::ensure_first_account;
 use crate::identity::host_uuid;
 use crate::metered_store::MeteredStore;
+use crate::simulate::{self, Simulation};
 use crate::sockets::{Inherited, Wanted};
 use arc_swap::ArcSwap;
 use hvnode_api::accounts::{Accounts, AccountsConfig};
@@ -16,9 +17,8 @@ use hvnode_api::metrics::{self, Metrics, PlainErrors, ReadingsSource};
 use hvnode_api::records::Records;
 use hvnode_core::AgentError;
 use hvnode_core::engine::{Engine, EngineConfig, EnginePorts, PolicySettings, StatisticsSettings};
-use hvnode_core::fake::{FakeHypervisor, FakeImageTransfer, FakeNode, Faults, NodeOptions};
 use hvnode_core::model::HostSettings;
-use hvnode_core::port::{Clock, Hypervisor, ImageTransfer, Store, SystemClock};
+use hvnode_core::port::{Clock, HostProbe, Hypervisor, ImageTransfer, Store, SystemClock};
 use hvnode_core::verb::VerbSettings;
 use hvnode_image::{ImageConfig, ImageFetcher};
 use hvnode_libvirt::{CallObserver, DiskCache, Display, LibvirtConfig, LibvirtHypervisor, PoolDirectories, VirtPreference};
@@ -54,8 +54,8 @@ pub(crate) struct Door {
     pub(crate) trust: Arc<PeerTrust>,
 }
 
-/// Starts everything behind the listeners. With `is_simulated`, a node in memory takes the place of libvirt.
-pub(crate) async fn start_node(config: &Config, is_simulated: bool) -> Result<Node, String> {
+/// Starts everything behind the listeners. With a simulation, a node in memory takes the place of libvirt.
+pub(crate) async fn start_node(config: &Config, simulation: Option<&Simulation>) -> Result<Node, String> {
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION")).map_err(|error| reason(&error))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let database = config.node.state_dir.join("state.db");
@@ -69,11 +69,15 @@ pub(crate) async fn start_node(config: &Config, is_simulated: bool) -> Result<No
     let accounts = accounts.map_err(|error| reason(&error))?;
     ensure_first_account(&accounts, &config.auth, &config.node.state_dir).await?;
 
-    let (hypervisor, images) = outside(config, is_simulated, &clock, &metrics).await?;
+    let outside = match simulation {
+        Some(simulation) => simulate::start(simulation, config, &*store, &mut stored, &clock).await?,
+        None => real(config, &metrics).await?,
+    };
+    let Outside { hypervisor, images, probe } = outside;
     // Opens whatever happens: a node without history is better than no node.
     let database = config.node.state_dir.join("statistics.db");
     let history = blocking(move || SqliteHistory::open(database)).await?;
-    let probe = Arc::new(NamedProbe { inner: ProcProbe::default(), name: config.node.name.clone() });
+    let probe = Arc::new(NamedProbe { inner: probe, name: config.node.name.clone() });
     let ports = EnginePorts { hypervisor, store: store.clone(), images, probe, history, clock };
     let state_dir = config.node.state_dir.clone();
     let host_uuid = blocking(move || host_uuid(&state_dir)).await??;
@@ -175,30 +179,29 @@ impl Node {
     }
 }
 
-type Outside = (Arc<dyn Hypervisor>, Arc<dyn ImageTransfer>);
+/// What the engine deals with outside this process.
+pub(crate) struct Outside {
+    pub(crate) hypervisor: Arc<dyn Hypervisor>,
+    pub(crate) images: Arc<dyn ImageTransfer>,
+    pub(crate) probe: Box<dyn HostProbe>,
+}
 
-async fn outside(config: &Config, is_simulated: bool, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> Result<Outside, String> {
-    if is_simulated {
-        tracing::warn!("simulation: no libvirt, no guests; everything but the databases is in memory");
-        let node = FakeNode::new(NodeOptions::default(), clock.clone());
-        let images = FakeImageTransfer::new(node.clone(), Faults::new());
-        return Ok((FakeHypervisor::new(node, Faults::new()), images));
-    }
+async fn real(config: &Config, metrics: &Arc<Metrics>) -> Result<Outside, String> {
     let libvirt = libvirt_config(config);
     let hypervisor = blocking(move || LibvirtHypervisor::start(libvirt)).await?.map_err(|error| reason(&error))?;
     let metrics = metrics.clone();
     let observer: CallObserver = Arc::new(move |call, outcome, duration| metrics.observe_hypervisor_call(call, outcome, duration));
     hypervisor.observe_calls(&observer);
-    Ok((hypervisor, ImageFetcher::new(image_config(config))))
+    Ok(Outside { hypervisor, images: ImageFetcher::new(image_config(config)), probe: Box::new(ProcProbe::default()) })
 }
 
 /// The kernel's facts under the name that the operator chose.
 struct NamedProbe {
-    inner: ProcProbe,
+    inner: Box<dyn HostProbe>,
     name: String,
 }
 
-impl hvnode_core::port::HostProbe for NamedProbe {
+impl HostProbe for NamedProbe {
     fn facts(&self) -> hvnode_core::Result<hvnode_core::model::HostFacts> {
         let mut facts = self.inner.facts()?;
         if !self.name.is_empty() {

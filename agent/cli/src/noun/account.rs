@@ -8,7 +8,7 @@ use crate::text;
 use crate::text::Text;
 use crate::view;
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -18,19 +18,25 @@ const PASSWORD_BYTES_MAX: u64 = 4096;
 /// How to log in.
 #[derive(Debug, Args)]
 pub(crate) struct LoginArgs {
-    /// Account [default: HVNODE_USER, else asked for]
+    /// Account [default: HVNODE_USER, else the profile's, else asked for]
     #[arg(long, value_name = "USER")]
     user: Option<String>,
     /// File whose first line is the password; - reads standard input [default: HVNODE_PASSWORD, else asked for]
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    /// Exchange the kept token for a new one that lives longer; no password is needed
+    #[arg(long, conflicts_with_all = ["user", "password_file"])]
+    renew: bool,
 }
 
 /// Logs in and keeps the token.
 pub(crate) async fn login(context: &mut Context, args: LoginArgs) -> Result<()> {
+    if args.renew {
+        return renew(context).await;
+    }
     let language = context.out.language;
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let user_name = match args.user.or_else(|| set("HVNODE_USER")) {
+    let user_name = match args.user.or_else(|| set("HVNODE_USER")).or_else(|| context.profile.as_ref().and_then(|profile| profile.user.clone())) {
         Some(user) => user,
         None => ask(&text!("User: "; "用户名: "), language, false)
             .await
@@ -45,17 +51,34 @@ pub(crate) async fn login(context: &mut Context, args: LoginArgs) -> Result<()> 
     };
     let answer = context.client.login(&Credentials { user_name, password }).await?;
     context.client.session_mut().store()?;
+    tell(context, answer.value)
+}
+
+/// Exchanges the token.
+async fn renew(context: &mut Context) -> Result<()> {
+    let user_name = context.client.session_mut().user_name().map(str::to_owned).ok_or_else(|| {
+        CliError::new(Kind::Denied, text!("there is no log-in to renew"; "没有可续期的登录")).hint(text!("log in: hvctl login"; "请登录: hvctl login"))
+    })?;
+    let answer = context.client.post("/v1/user/refresh", &json!({})).await?;
+    context.client.session_mut().accept(&answer.value, &user_name)?;
+    context.client.session_mut().store()?;
+    tell(context, answer.value)
+}
+
+/// Says who is logged in until when.
+fn tell(context: &Context, answer: Value) -> Result<()> {
+    let language = context.out.language;
     if context.out.is_json {
         // the token itself stays in its file: what is printed ends up in logs
-        let mut shown = answer.value;
+        let mut shown = answer;
         if let Some(members) = shown.as_object_mut() {
             members.remove("token");
         }
         return context.out.json(&shown.to_string());
     }
-    let user = view::text(&answer.value["user"], "user_name");
+    let user = view::text(&answer["user"], "user_name");
     let endpoint = context.client.endpoint();
-    let until = view::dash(view::time(&answer.value, "expire_time", language));
+    let until = view::dash(view::time(&answer, "expire_time", language));
     context.out.say(&text!("logged in to {endpoint} as {user} until {until}"; "已以 {user} 登录 {endpoint}, 有效期至 {until}"))
 }
 
@@ -97,6 +120,7 @@ pub(crate) async fn whoami(context: &mut Context) -> Result<()> {
         ("Tenant", view::text(user, "tenant_name").into()),
         ("UUID", view::text(user, "user_uuid").into()),
         ("Node", context.client.endpoint().to_string().into()),
+        ("Profile", context.profile.as_ref().map(|profile| profile.name.clone()).unwrap_or_default().into()),
     ])
 }
 

@@ -71,7 +71,7 @@ fn table(list: &Value, language: Language) -> Table {
         column("ON"),
         column("RESULT"),
         column("FROM").spare(2),
-        column("UUID").spare(1),
+        column("UUID").whole().spare(1),
     ]);
     for entry in entries(list) {
         let about = match view::text(entry, "resource_name") {

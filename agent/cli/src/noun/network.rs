@@ -18,6 +18,7 @@ pub(crate) enum NetworkCommand {
     /// Show everything about a network
     Show {
         /// Name or uuid
+        #[arg(add = crate::complete::named())]
         name: String,
     },
 }
@@ -41,7 +42,7 @@ fn table(list: &Value) -> Table {
         column("BRIDGE"),
         column("ADDRESSES"),
         column("DHCP"),
-        column("UUID").spare(1),
+        column("UUID").whole().spare(1),
     ]);
     for network in entries(list) {
         table.row(vec![

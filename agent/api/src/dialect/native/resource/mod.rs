@@ -1,6 +1,7 @@
 //! The resources of this API: per resource its object as shown, its requests, its handlers.
 
 pub(super) mod event;
+pub(super) mod health;
 pub(super) mod host;
 pub(super) mod image;
 pub(super) mod job;
