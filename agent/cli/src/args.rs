@@ -54,7 +54,10 @@ pub(crate) fn parse() -> (Cli, Shared) {
 fn try_parse(line: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> clap::error::Result<(Cli, Shared)> {
     let matches = command().try_get_matches_from(line)?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))?;
-    Ok((cli, Shared { url: innermost(&matches, URL_ID), profile: innermost(&matches, PROFILE_ID), timeout: innermost(&matches, TIMEOUT_ID) }))
+    Ok((
+        cli,
+        Shared { url: innermost(&matches, URL_ID), profile: innermost(&matches, PROFILE_ID), timeout: innermost(&matches, TIMEOUT_ID) },
+    ))
 }
 
 const URL_ID: &str = "shared_url";

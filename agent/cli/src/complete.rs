@@ -38,9 +38,8 @@ pub(crate) fn script(shell: Shell) -> Result<String> {
         Shell::Fish => "fish",
     };
     let mut script = Vec::new();
-    let written = Shells::builtins()
-        .completer(name)
-        .map(|completer| completer.write_registration(VARIABLE, "hvctl", "hvctl", "hvctl", &mut script));
+    let written =
+        Shells::builtins().completer(name).map(|completer| completer.write_registration(VARIABLE, "hvctl", "hvctl", "hvctl", &mut script));
     match written {
         Some(Ok(())) => Ok(String::from_utf8_lossy(&script).into_owned()),
         _ => Err(CliError::new(Kind::Failed, text!("there is no script for {name}"; "没有 {name} 的补全脚本"))),
@@ -176,7 +175,8 @@ mod tests {
 
     #[test]
     fn the_last_value_of_an_option_counts_in_both_spellings() {
-        let words: Vec<OsString> = ["hvctl", "--url", "http://a:1", "vm", "--url=http://b:1", "show", "--profile"].map(OsString::from).into();
+        let words: Vec<OsString> =
+            ["hvctl", "--url", "http://a:1", "vm", "--url=http://b:1", "show", "--profile"].map(OsString::from).into();
         assert_eq!(option(&words, "--url").as_deref(), Some("http://b:1"));
         assert_eq!(option(&words, "--profile"), None);
     }

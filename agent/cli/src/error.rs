@@ -221,7 +221,9 @@ fn hint_for(code: u32) -> Option<Text> {
             )
         }
         10004 | 10005 => text!("is the node as new as this hvctl? See: hvctl doctor"; "节点版本是否不低于 hvctl? 请执行: hvctl doctor"),
-        10008 => text!("see whether the disk of the node's state folder is full: hvctl doctor"; "请检查节点状态目录的磁盘空间: hvctl doctor"),
+        10008 => {
+            text!("see whether the disk of the node's state folder is full: hvctl doctor"; "请检查节点状态目录的磁盘空间: hvctl doctor")
+        }
         10009 | 10012 => text!("try again in a moment"; "请稍后再试"),
         12000 | 12003 => text!("see which node this is: hvctl host show"; "查看当前节点: hvctl host show"),
         12001 => text!("see what is left: hvctl host show"; "查看剩余资源: hvctl host show"),
@@ -248,14 +250,38 @@ mod tests {
 
     #[test]
     fn status_codes_map_to_the_documented_exit_codes() {
-        for (code, exit) in [(13002, 1), (10000, 1), (10003, 1), (10100, 4), (10102, 4), (10103, 4), (10180, 4), (10183, 4), (10006, 5), (13000, 6), (20000, 6), (10007, 7), (13010, 7)] {
+        for (code, exit) in [
+            (13002, 1),
+            (10000, 1),
+            (10003, 1),
+            (10100, 4),
+            (10102, 4),
+            (10103, 4),
+            (10180, 4),
+            (10183, 4),
+            (10006, 5),
+            (13000, 6),
+            (20000, 6),
+            (10007, 7),
+            (13010, 7),
+        ] {
             assert_eq!(Kind::of_status_code(code).exit_code(), exit, "{code}");
         }
     }
 
     #[test]
     fn every_exit_code_is_documented() {
-        for kind in [Kind::OutputClosed, Kind::Failed, Kind::Usage, Kind::Unreachable, Kind::Denied, Kind::Timeout, Kind::NotFound, Kind::Busy, Kind::Interrupted] {
+        for kind in [
+            Kind::OutputClosed,
+            Kind::Failed,
+            Kind::Usage,
+            Kind::Unreachable,
+            Kind::Denied,
+            Kind::Timeout,
+            Kind::NotFound,
+            Kind::Busy,
+            Kind::Interrupted,
+        ] {
             let code = kind.exit_code().to_string();
             assert!(EXIT_CODES.lines().any(|line| line.trim_start().starts_with(&code)), "{code}");
         }

@@ -24,7 +24,9 @@ use args::{Cli, Command, Shared};
 use client::{Client, Session};
 use context::Context;
 use error::{CliError, Kind, Result};
-use noun::{account, api, disk, doctor, event, host, image, job, log, network, profile as profile_noun, repository, specification, top, vm};
+use noun::{
+    account, api, disk, doctor, event, host, image, job, log, network, profile as profile_noun, repository, specification, top, vm,
+};
 use output::Output;
 use profile::{Profile, Wanted};
 use std::process::ExitCode;

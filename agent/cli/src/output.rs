@@ -313,6 +313,14 @@ impl Output {
         self.raw(&format!("{}\n", plain(text.pick(self.language))))
     }
 
+    /// A sentence as the result of a command about hvctl itself; an object for `--json`.
+    pub(crate) fn conclude(&self, text: &Text) -> Result<()> {
+        if self.is_json {
+            return self.json(&serde_json::json!({ "message": text.en, "message_cn": text.cn }).to_string());
+        }
+        self.say(text)
+    }
+
     /// Text as it is, at once.
     pub(crate) fn raw(&self, text: &str) -> Result<()> {
         let mut out = io::stdout().lock();

@@ -54,7 +54,9 @@ impl Profile {
             (None, Some(path)) if path.is_absolute() => Ok(Endpoint::Unix(path.clone())),
             (None, Some(path)) => {
                 let path = path.display();
-                Err(CliError::usage(text!("profile {name}: socket '{path}' is no absolute path"; "配置 {name}: 套接字 '{path}' 不是绝对路径")))
+                Err(CliError::usage(
+                    text!("profile {name}: socket '{path}' is no absolute path"; "配置 {name}: 套接字 '{path}' 不是绝对路径"),
+                ))
             }
             _ => Err(CliError::usage(text!("profile {name} needs either url or socket"; "配置 {name} 需要 url 或 socket 其中之一"))),
         }
@@ -190,9 +192,13 @@ impl Profiles {
     /// Makes one the default; `None`: there is none any more.
     pub(crate) fn set_default(&self, name: Option<&str>) -> Result<()> {
         self.edit(|document| match name {
-            Some(name) => {
-                document.insert("default", value(name));
-            }
+            // in place, so that the comment above it stays
+            Some(name) => match document.get_mut("default") {
+                Some(item) => *item = value(name),
+                None => {
+                    document.insert("default", value(name));
+                }
+            },
             None => {
                 document.remove("default");
             }
@@ -302,8 +308,7 @@ mod tests {
         (folder, move |name: &str| (name == "XDG_CONFIG_HOME").then(|| path.clone()))
     }
 
-    const TWO: &str =
-        "# mine\ndefault = \"a\"\n\n[profile.a]\nurl = \"http://a:1\" # the first\nuser = \"admin\"\n[profile.b]\nsocket = \"/run/b.sock\"\n";
+    const TWO: &str = "# mine\ndefault = \"a\"\n\n[profile.a]\nurl = \"http://a:1\" # the first\nuser = \"admin\"\n[profile.b]\nsocket = \"/run/b.sock\"\n";
 
     fn where_to(wanted: &Wanted<'_>, variable: &impl Fn(&str) -> Option<String>, more: &[(&str, &str)]) -> Result<String> {
         let variable = |name: &str| more.iter().find(|pair| pair.0 == name).map(|pair| pair.1.to_owned()).or_else(|| variable(name));

@@ -113,7 +113,8 @@ fn nearest(wanted: &str, names: impl Iterator<Item = String>) -> Vec<String> {
         let (wanted, name) = (wanted.to_lowercase(), name.to_lowercase());
         strsim::jaro_winkler(&wanted, &name).max(strsim::normalized_damerau_levenshtein(&wanted, &name))
     };
-    let mut near: Vec<(f64, String)> = names.map(|name| (likeness(&name), name)).filter(|(likeness, _)| *likeness >= LIKENESS_MIN).collect();
+    let mut near: Vec<(f64, String)> =
+        names.map(|name| (likeness(&name), name)).filter(|(likeness, _)| *likeness >= LIKENESS_MIN).collect();
     near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
     near.into_iter().map(|(_, name)| name).take(OFFERED_MAX).collect()
 }
@@ -135,7 +136,9 @@ pub(crate) async fn resolve_each(client: &mut Client, kind: &Kind, wanted: &[Str
     for name in wanted {
         match resolve(client, kind, name).await {
             Ok(target) if found.iter().flatten().any(|known| known.uuid == target.uuid) => {}
-            Err(error) if !matches!(error.kind(), error::Kind::Usage | error::Kind::NotFound) || error.code().is_some() => return Err(error),
+            Err(error) if !matches!(error.kind(), error::Kind::Usage | error::Kind::NotFound) || error.code().is_some() => {
+                return Err(error);
+            }
             other => found.push(other),
         }
     }

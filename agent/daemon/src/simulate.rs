@@ -2,7 +2,7 @@
 
 use crate::compose::{Outside, blocking, reason};
 use crate::config::Config;
-use hvnode_core::fake::{Fault, Faults, FakeHypervisor, FakeImageTransfer, FakeNode, FakeProbe, Load, NodeOptions, Population};
+use hvnode_core::fake::{FakeHypervisor, FakeImageTransfer, FakeNode, FakeProbe, Fault, Faults, Load, NodeOptions, Population};
 use hvnode_core::model::Timestamp;
 use hvnode_core::port::{Clock, Durability, Store, StoredState};
 use hvnode_core::{AgentError, fail};
@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn what_is_no_fault_is_refused_with_what_would_be_right() {
-        for text in ["", "start", "start=slow", "start=fail@0", "sing=fail", "libvirt=down:5", "vm=crash/0", "disk=slow:-1", "start=fail:3"] {
+        for text in ["", "start", "start=slow", "start=fail@0", "sing=fail", "libvirt=down:5", "vm=crash/0", "disk=slow:-1", "start=fail:3"]
+        {
             assert!(read(text).is_err_and(|error| error.contains("CALL=fail")), "{text}");
         }
         assert!(read("libvirt=down:300/20").unwrap_err().contains("shorter"));

@@ -36,12 +36,13 @@ pub(crate) async fn login(context: &mut Context, args: LoginArgs) -> Result<()> 
     }
     let language = context.out.language;
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let user_name = match args.user.or_else(|| set("HVNODE_USER")).or_else(|| context.profile.as_ref().and_then(|profile| profile.user.clone())) {
-        Some(user) => user,
-        None => ask(&text!("User: "; "用户名: "), language, false)
-            .await
-            .map_err(|error| instead_of_asking(error, text!("give --user"; "请使用 --user")))?,
-    };
+    let user_name =
+        match args.user.or_else(|| set("HVNODE_USER")).or_else(|| context.profile.as_ref().and_then(|profile| profile.user.clone())) {
+            Some(user) => user,
+            None => ask(&text!("User: "; "用户名: "), language, false)
+                .await
+                .map_err(|error| instead_of_asking(error, text!("give --user"; "请使用 --user")))?,
+        };
     let password = match (&args.password_file, set("HVNODE_PASSWORD")) {
         (Some(path), _) => read_password(path)?,
         (None, Some(password)) => password,
@@ -57,7 +58,8 @@ pub(crate) async fn login(context: &mut Context, args: LoginArgs) -> Result<()> 
 /// Exchanges the token.
 async fn renew(context: &mut Context) -> Result<()> {
     let user_name = context.client.session_mut().user_name().map(str::to_owned).ok_or_else(|| {
-        CliError::new(Kind::Denied, text!("there is no log-in to renew"; "没有可续期的登录")).hint(text!("log in: hvctl login"; "请登录: hvctl login"))
+        CliError::new(Kind::Denied, text!("there is no log-in to renew"; "没有可续期的登录"))
+            .hint(text!("log in: hvctl login"; "请登录: hvctl login"))
     })?;
     let answer = context.client.post("/v1/user/refresh", &json!({})).await?;
     context.client.session_mut().accept(&answer.value, &user_name)?;
@@ -91,7 +93,7 @@ fn instead_of_asking(error: CliError, hint: Text) -> CliError {
 pub(crate) async fn logout(context: &mut Context) -> Result<()> {
     let endpoint = context.client.endpoint().to_string();
     if context.client.session_mut().token().is_none() {
-        return context.out.say(&text!("there was no log-in at {endpoint}"; "未登录 {endpoint}"));
+        return context.out.conclude(&text!("there was no log-in at {endpoint}"; "未登录 {endpoint}"));
     }
     // no log-in on the fly for the sake of logging out
     drop(context.client.session_mut().take_credentials());
@@ -103,7 +105,7 @@ pub(crate) async fn logout(context: &mut Context) -> Result<()> {
         Err(error) if !matches!(error.code(), Some(10100..=10102)) => Err(error.or_hint(
             text!("the token was forgotten here; on the node it lives on until it expires"; "本地令牌已删除, 节点上的令牌到期前仍有效"),
         )),
-        _ => context.out.say(&text!("logged out of {endpoint}"; "已退出 {endpoint}")),
+        _ => context.out.conclude(&text!("logged out of {endpoint}"; "已退出 {endpoint}")),
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) enum DiskCommand {
     /// List disks
     List(DiskListArgs),
     /// Show everything about a disk
+    #[command(alias = "inspect")]
     Show {
         /// Name or uuid
         #[arg(add = crate::complete::named())]

@@ -12,6 +12,7 @@ use serde_json::Value;
 #[derive(Debug, Subcommand)]
 pub(crate) enum HostCommand {
     /// Show what the host is and what is left of it
+    #[command(alias = "inspect")]
     Show,
     /// Show the node in numbers
     Summary,
@@ -67,7 +68,13 @@ async fn summary(context: &mut Context) -> Result<()> {
     }
     let summary = &answer.value["summary"];
     let text = |key: &str| dash(view::text(summary, key));
-    let vms = format!("{}: {} running, {} stopped, {} need a person", text("vm_count"), text("vm_running_count"), text("vm_stopped_count"), text("vm_error_count"));
+    let vms = format!(
+        "{}: {} running, {} stopped, {} need a person",
+        text("vm_count"),
+        text("vm_running_count"),
+        text("vm_stopped_count"),
+        text("vm_error_count")
+    );
     let memory = match (size(summary, "used_memory_size"), size(summary, "memory_size")) {
         (used, all) if used.is_empty() => all,
         (used, all) => format!("{used} used of {all}"),

@@ -21,6 +21,7 @@ pub(crate) enum ImageCommand {
     /// List images
     List(ListArgs),
     /// Show everything about an image
+    #[command(alias = "inspect")]
     Show {
         /// Name or uuid
         #[arg(add = crate::complete::named())]

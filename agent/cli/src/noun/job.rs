@@ -19,6 +19,7 @@ pub(crate) enum JobCommand {
     /// List jobs, newest first
     List(JobListArgs),
     /// Show everything about a job
+    #[command(alias = "inspect")]
     Show {
         /// Its uuid
         #[arg(add = crate::complete::jobs())]

@@ -18,6 +18,7 @@ pub(crate) enum LogCommand {
     /// List who asked for what, newest first
     List(LogListArgs),
     /// Show everything about one entry
+    #[command(alias = "inspect")]
     Show {
         /// Its uuid
         entry: Uuid,

@@ -16,6 +16,7 @@ pub(crate) enum NetworkCommand {
     /// List networks
     List(ListArgs),
     /// Show everything about a network
+    #[command(alias = "inspect")]
     Show {
         /// Name or uuid
         #[arg(add = crate::complete::named())]

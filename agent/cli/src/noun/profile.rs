@@ -17,6 +17,7 @@ pub(crate) enum ProfileCommand {
     /// List profiles
     List,
     /// Show a profile
+    #[command(alias = "inspect")]
     Show {
         /// Its name [default: the default profile]
         #[arg(add = crate::complete::profiles())]
@@ -81,14 +82,14 @@ pub(crate) async fn run(out: &Output, command: ProfileCommand, variable: impl Fn
         ProfileCommand::Use { name } => {
             let endpoint = profiles.find(&name)?.endpoint()?;
             profiles.set_default(Some(&name))?;
-            out.say(&text!("{name} ({endpoint}) is the default now"; "默认配置: {name} ({endpoint})"))
+            out.conclude(&text!("{name} ({endpoint}) is the default now"; "默认配置: {name} ({endpoint})"))
         }
         ProfileCommand::Add(args) => add(out, &profiles, args),
         ProfileCommand::Remove { name, yes } => {
             profiles.find(&name)?;
             confirm(&text!("Remove profile {name}"; "删除配置 {name}"), yes, out.language).await?;
             profiles.remove(&name)?;
-            out.say(&text!("{name}: removed"; "{name}: 已删除"))
+            out.conclude(&text!("{name}: removed"; "{name}: 已删除"))
         }
     }
 }
@@ -107,7 +108,8 @@ fn list(out: &Output, profiles: &Profiles) -> Result<()> {
         let list: Vec<Value> = profiles.all().map(|profile| as_json(profile, default)).collect();
         return out.json(&json!({"total_count": list.len(), "list": list}).to_string());
     }
-    let mut table = Table::new(&[column("NAME"), column("DEFAULT"), column("NODE"), column("USER").spare(2), column("TOKEN FILE").spare(1)]);
+    let mut table =
+        Table::new(&[column("NAME"), column("DEFAULT"), column("NODE"), column("USER").spare(2), column("TOKEN FILE").spare(1)]);
     for profile in profiles.all() {
         let is_default = default == Some(profile.name.as_str());
         let file = profile.token_file.as_ref().map(|path| path.display().to_string());
@@ -125,7 +127,8 @@ fn list(out: &Output, profiles: &Profiles) -> Result<()> {
 fn show(out: &Output, profiles: &Profiles, name: Option<&str>) -> Result<()> {
     let default = profiles.default_name();
     let name = name.or(default).ok_or_else(|| {
-        CliError::usage(text!("there is no default profile"; "没有默认配置")).hint(text!("name one, or: hvctl profile use NAME"; "请指定, 或: hvctl profile use NAME"))
+        CliError::usage(text!("there is no default profile"; "没有默认配置"))
+            .hint(text!("name one, or: hvctl profile use NAME"; "请指定, 或: hvctl profile use NAME"))
     })?;
     let profile = profiles.find(name)?;
     if out.is_json {
@@ -166,7 +169,7 @@ fn add(out: &Output, profiles: &Profiles, args: AddArgs) -> Result<()> {
     profiles.put(&profile)?;
     if args.is_default || is_first {
         Profiles::read(|name| std::env::var(name).ok())?.set_default(Some(&name))?;
-        return out.say(&text!("{name}: added; it is the default"; "{name}: 已添加并设为默认"));
+        return out.conclude(&text!("{name}: added; it is the default"; "{name}: 已添加并设为默认"));
     }
-    out.say(&text!("{name}: added"; "{name}: 已添加"))
+    out.conclude(&text!("{name}: added"; "{name}: 已添加"))
 }

@@ -16,6 +16,7 @@ pub(crate) enum RepositoryCommand {
     /// List repositories
     List(ListArgs),
     /// Show everything about a repository
+    #[command(alias = "inspect")]
     Show {
         /// Name or uuid
         #[arg(add = crate::complete::named())]

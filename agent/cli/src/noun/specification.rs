@@ -22,6 +22,7 @@ pub(crate) enum SpecificationCommand {
     /// List specifications
     List(ListArgs),
     /// Show a specification
+    #[command(alias = "inspect")]
     Show {
         /// Name or uuid
         #[arg(add = crate::complete::named())]

@@ -6,9 +6,9 @@ use super::domain::is_on;
 use super::node::{FakeNode, File, network};
 use super::{Load, NodeOptions};
 use crate::model::{
-    BootSource, DEFAULT_TENANT_UUID, DesiredPower, DhcpReservation, Firmware, Image, ImageFormat, ImageStatus, MacAddress, Named, NetworkType,
-    Nic, ObservedDisk, ObservedNic, ObservedVm, PowerState, Specification, StateReason, Timestamp, VmOrigin, VmPhase, VmRecord, Volume,
-    VolumeStatus,
+    BootSource, DEFAULT_TENANT_UUID, DesiredPower, DhcpReservation, Firmware, Image, ImageFormat, ImageStatus, MacAddress, Named,
+    NetworkType, Nic, ObservedDisk, ObservedNic, ObservedVm, PowerState, Specification, StateReason, Timestamp, VmOrigin, VmPhase,
+    VmRecord, Volume, VolumeStatus,
 };
 use crate::port::{StoredState, VOLUMES_POOL, Write};
 use crate::verb::domain_of;
@@ -199,7 +199,8 @@ impl Population {
     }
 
     fn vm(&self, index: u32) -> (VmRecord, Vec<Volume>) {
-        let (fate, (shape_index, shape), (image_index, image)) = (Fate::of(index), pick(&SHAPES, shape_of(index)), pick(&IMAGES, index / 3));
+        let (fate, (shape_index, shape), (image_index, image)) =
+            (Fate::of(index), pick(&SHAPES, shape_of(index)), pick(&IMAGES, index / 3));
         let vm_name = name_of(index);
         let vm_uuid = uuid(Of::Vm, index);
         // the newest a few minutes old, the oldest about half a year
@@ -346,7 +347,8 @@ impl FakeNode {
             if fate == Some(Fate::Error) {
                 continue;
             }
-            let own: Vec<Arc<Volume>> = record.volumes.iter().filter_map(|uuid| disks.get(uuid)).map(|disk| Arc::new((*disk).clone())).collect();
+            let own: Vec<Arc<Volume>> =
+                record.volumes.iter().filter_map(|uuid| disks.get(uuid)).map(|disk| Arc::new((*disk).clone())).collect();
             world.define(&domain_of(record, &own, None), true)?;
             for nic in &record.nics {
                 let Some(ip_address) = nic.ip_address else { continue };
@@ -366,7 +368,8 @@ impl FakeNode {
             }
         }
         drop(world);
-        let strangers = population.into_iter().flat_map(|population| (0..population.count).filter(|index| Fate::of(*index) == Fate::Unmanaged));
+        let strangers =
+            population.into_iter().flat_map(|population| (0..population.count).filter(|index| Fate::of(*index) == Fate::Unmanaged));
         for index in strangers.filter(|index| stored.vms.iter().all(|record| record.vm_uuid != uuid(Of::Vm, *index))) {
             self.define_outside(stranger(index));
         }
@@ -378,7 +381,8 @@ impl FakeNode {
     /// # Errors
     /// `VmNotExist` where none runs.
     pub fn kill_some_qemu(&self, nth: usize) -> Result<Uuid> {
-        let running: Vec<Uuid> = self.state.lock().domains.values().filter(|d| is_on(d.observed.power)).map(|d| d.observed.vm_uuid).collect();
+        let running: Vec<Uuid> =
+            self.state.lock().domains.values().filter(|d| is_on(d.observed.power)).map(|d| d.observed.vm_uuid).collect();
         let vm_uuid = running.get(nth.checked_rem(running.len()).unwrap_or(0)).copied().ok_or_else(|| fail!(VmNotExist))?;
         self.kill_qemu(vm_uuid);
         Ok(vm_uuid)

@@ -32,7 +32,15 @@ impl FakeProbe {
     /// A host of the size that `options` say, booted an hour before now.
     pub fn new(options: &NodeOptions, clock: Arc<dyn Clock>, faults: Faults) -> Self {
         let boot_time = Timestamp(clock.now().0.saturating_sub(Timestamp::default().plus(Duration::from_secs(3600)).0));
-        Self { clock, faults, boot_time, cpu_threads: options.cpu_threads, memory_bytes: options.memory_bytes, script: Mutex::new(None), load: None }
+        Self {
+            clock,
+            faults,
+            boot_time,
+            cpu_threads: options.cpu_threads,
+            memory_bytes: options.memory_bytes,
+            script: Mutex::new(None),
+            load: None,
+        }
     }
 
     /// What the kernel tier says of VMs from now on. Without a script no VM has a process. It may block.

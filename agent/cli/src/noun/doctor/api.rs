@@ -77,7 +77,7 @@ fn not_told(name: &'static str, error: &CliError) -> Check {
 
 fn unreachable(error: &CliError) -> Check {
     let (Text { en, cn }, code) = (error.text(), error.code().unwrap_or_default());
-    let is_old = code == 10004 || (error.kind() == Kind::Failed && code == 0);
+    let is_old = matches!(code, 10004 | 10005) || (error.kind() == Kind::Failed && code == 0);
     let advice = if is_old {
         text!("hvnoded there is older than this hvctl: upgrade it"; "节点上的 hvnoded 版本低于 hvctl: 请升级")
     } else {
@@ -92,13 +92,19 @@ fn daemon(health: &Value) -> Check {
         return Check::ok("daemon", text!("hvnoded {version} answers"; "hvnoded {version} 应答正常"));
     }
     let found = text!("hvnoded is version {version}, hvctl is {own}"; "hvnoded 版本为 {version}, hvctl 版本为 {own}");
-    Check::warn("daemon", found, text!("upgrade the older one, or restart hvnoded after an upgrade"; "请升级较旧的一方, 或在升级后重启 hvnoded"))
+    Check::warn(
+        "daemon",
+        found,
+        text!("upgrade the older one, or restart hvnoded after an upgrade"; "请升级较旧的一方, 或在升级后重启 hvnoded"),
+    )
 }
 
 fn readiness(ready: &Value) -> Check {
     let components = ready["components"].as_object().into_iter().flatten();
-    let unready: Vec<String> =
-        components.filter(|(_, component)| component["ready"] == false).map(|(name, component)| format!("{name} {}", member(component, "state"))).collect();
+    let unready: Vec<String> = components
+        .filter(|(_, component)| component["ready"] == false)
+        .map(|(name, component)| format!("{name} {}", member(component, "state")))
+        .collect();
     if ready["ready"] == true && unready.is_empty() {
         return Check::ok("ready", text!("all parts are ready"; "所有组件就绪"));
     }
@@ -192,7 +198,9 @@ pub(super) fn space(name: &'static str, place: &str, all: u64, free: u64) -> Opt
 }
 
 fn networks(list: &Value) -> Check {
-    let names = |is_wanted: fn(&Value) -> bool| entries(list).filter(|network| is_wanted(network)).map(|n| member(n, "network_name")).collect::<Vec<_>>();
+    let names = |is_wanted: fn(&Value) -> bool| {
+        entries(list).filter(|network| is_wanted(network)).map(|n| member(n, "network_name")).collect::<Vec<_>>()
+    };
     let active = names(|network| network["status"] == "active").join(", ");
     let inactive = names(|network| network["status"] != "active").join(", ");
     let start = text!("virsh net-start NAME, virsh net-autostart NAME"; "virsh net-start 名称, virsh net-autostart 名称");
@@ -273,7 +281,8 @@ mod tests {
 
     #[test]
     fn a_clock_is_judged_by_what_it_can_have_been_during_the_request() {
-        let at = |milliseconds: u64| clock(&json!({"time_milliseconds": milliseconds}), Duration::from_secs(1000), Duration::from_secs(1003));
+        let at =
+            |milliseconds: u64| clock(&json!({"time_milliseconds": milliseconds}), Duration::from_secs(1000), Duration::from_secs(1003));
         assert_eq!(at(1_001_500).verdict, Verdict::Ok, "the answer took three seconds");
         assert_eq!(at(1_004_000).verdict, Verdict::Ok);
         assert_eq!(at(1_010_000).verdict, Verdict::Warn);
@@ -324,7 +333,8 @@ mod tests {
 
     #[test]
     fn parts_that_are_not_ready_are_named() {
-        let ready = json!({"ready": false, "components": {"store": {"ready": false, "state": "down"}, "daemon": {"ready": true, "state": "up"}}});
+        let ready =
+            json!({"ready": false, "components": {"store": {"ready": false, "state": "down"}, "daemon": {"ready": true, "state": "up"}}});
         let told = readiness(&ready);
         assert_eq!((told.verdict, told.found.en.as_str()), (Verdict::Fail, "not ready: store down"));
     }

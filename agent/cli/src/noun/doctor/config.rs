@@ -54,7 +54,8 @@ impl NodeConfig {
         let metrics = addresses(&["metrics", "listen"], &["127.0.0.1:9177"]);
         listeners.extend(metrics.into_iter().map(|address| ("metrics".to_owned(), address)));
         let uri = text(&["libvirt", "uri"], "qemu:///system");
-        let libvirt_socket = uri.split_once("socket=").map_or("/run/libvirt/libvirt-sock", |(_, rest)| rest.split('&').next().unwrap_or(rest));
+        let libvirt_socket =
+            uri.split_once("socket=").map_or("/run/libvirt/libvirt-sock", |(_, rest)| rest.split('&').next().unwrap_or(rest));
         let some = |path: String| (!path.is_empty()).then(|| PathBuf::from(path));
         Self {
             is_known: true,
@@ -74,7 +75,8 @@ pub(super) async fn look(path: &Path) -> (NodeConfig, Vec<Check>) {
     let text = match read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let found = text!("there is no {shown}: hvnoded is not installed here as a service"; "没有 {shown}: 本机未将 hvnoded 安装为服务");
+            let found =
+                text!("there is no {shown}: hvnoded is not installed here as a service"; "没有 {shown}: 本机未将 hvnoded 安装为服务");
             let check = if path == Path::new(DEFAULT_PATH) {
                 Check::skip("config", found)
             } else {
@@ -113,12 +115,16 @@ async fn check_by_daemon(path: &Path) -> Check {
     let output = match tokio::time::timeout(CHECK_TIMEOUT, command.output()).await {
         Ok(Ok(output)) => output,
         Ok(Err(error)) => {
-            return Check::skip("config", text!("{shown}: no hvnoded to check it with: {error}"; "{shown}: 没有可用于检查的 hvnoded: {error}"));
+            return Check::skip(
+                "config",
+                text!("{shown}: no hvnoded to check it with: {error}"; "{shown}: 没有可用于检查的 hvnoded: {error}"),
+            );
         }
         Err(_) => return Check::skip("config", text!("{shown}: hvnoded took too long to check it"; "{shown}: hvnoded 检查超时")),
     };
     let said = String::from_utf8_lossy(&output.stderr);
-    let problem = said.lines().map(|line| line.trim_start_matches("hvnoded: ")).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+    let problem =
+        said.lines().map(|line| line.trim_start_matches("hvnoded: ")).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
     match output.status.code() {
         Some(0) => Check::ok("config", text!("{shown} is right"; "{shown} 正确")),
         Some(EXIT_CONFIG) => Check::fail(

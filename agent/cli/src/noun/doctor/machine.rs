@@ -5,8 +5,8 @@ use super::config::NodeConfig;
 use super::report::Check;
 use crate::client::{Client, Endpoint, Session};
 use crate::text;
-use crate::units::{format_time, now_seconds};
 use crate::text::Language;
+use crate::units::{format_time, now_seconds};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{Gid, Group, User, getgroups};
 use std::fs;
@@ -79,7 +79,8 @@ pub(super) fn look(machine: &Machine, config: &NodeConfig, node: &Node) -> Vec<C
 fn kernel(machine: &Machine, node: &Node) -> Check {
     let has = |module: &str| machine.has(&format!("/sys/module/{module}"));
     let flags = machine.read("/proc/cpuinfo");
-    let can = |flag: &str| flags.lines().filter(|line| line.starts_with("flags")).any(|line| line.split_whitespace().any(|word| word == flag));
+    let can =
+        |flag: &str| flags.lines().filter(|line| line.starts_with("flags")).any(|line| line.split_whitespace().any(|word| word == flag));
     let is_x86 = flags.contains("vendor_id");
     let is_capable = !is_x86 || can("vmx") || can("svm");
     let is_kvm_there = machine.has("/dev/kvm");
@@ -131,7 +132,10 @@ fn time_service(machine: &Machine) -> Check {
         return Check::ok("time", text!("{service} keeps the clock"; "{service} 正在维护时钟"));
     }
     if !machine.has("/run/systemd/system") {
-        return Check::skip("time", text!("no time service is seen here; a container's clock is its host's"; "未发现时间服务; 容器的时钟由宿主机维护"));
+        return Check::skip(
+            "time",
+            text!("no time service is seen here; a container's clock is its host's"; "未发现时间服务; 容器的时钟由宿主机维护"),
+        );
     }
     Check::warn(
         "time",
@@ -157,10 +161,15 @@ fn state_folder(config: &NodeConfig) -> Check {
     let mode = metadata.mode() & 0o7777;
     if mode & 0o002 != 0 {
         let advice = text!("chmod 750 {shown}"; "chmod 750 {shown}");
-        return Check::fail("state", text!("everybody may write to {shown} (mode {mode:o})"; "所有用户均可写入 {shown} (权限 {mode:o})"), advice);
+        return Check::fail(
+            "state",
+            text!("everybody may write to {shown} (mode {mode:o})"; "所有用户均可写入 {shown} (权限 {mode:o})"),
+            advice,
+        );
     }
     if let Ok(disk) = statvfs(folder) {
-        let (all, free) = (disk.blocks().saturating_mul(disk.fragment_size()), disk.blocks_available().saturating_mul(disk.fragment_size()));
+        let (all, free) =
+            (disk.blocks().saturating_mul(disk.fragment_size()), disk.blocks_available().saturating_mul(disk.fragment_size()));
         if let Some(check) = space("state", &shown.to_string(), all, free) {
             return check;
         }
@@ -189,7 +198,9 @@ fn permissions(config: &NodeConfig) -> Check {
     }
     let own: Vec<Gid> = getgroups().unwrap_or_default();
     match Group::from_name(group_name) {
-        Ok(Some(group)) if own.contains(&group.gid) => Check::ok("permissions", text!("you are in group {group_name}"; "您在 {group_name} 组中")),
+        Ok(Some(group)) if own.contains(&group.gid) => {
+            Check::ok("permissions", text!("you are in group {group_name}"; "您在 {group_name} 组中"))
+        }
         Ok(Some(_)) => Check::warn(
             "permissions",
             text!("you are not in group {group_name}: the socket needs sudo"; "您不在 {group_name} 组中: 使用套接字需要 sudo"),
@@ -214,7 +225,9 @@ fn libvirt_socket(config: &NodeConfig) -> Check {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 Check::skip("libvirt", text!("{shown} is not yours to use"; "您无权使用 {shown}"))
             }
-            Err(error) => Check::fail("libvirt", text!("libvirt does not answer at {shown}: {error}"; "libvirt 在 {shown} 无应答: {error}"), start),
+            Err(error) => {
+                Check::fail("libvirt", text!("libvirt does not answer at {shown}: {error}"; "libvirt 在 {shown} 无应答: {error}"), start)
+            }
         },
         Ok(_) => Check::fail("libvirt", text!("{shown} is no socket"; "{shown} 不是套接字"), start),
         Err(_) => Check::fail("libvirt", text!("there is no {shown}: libvirt is not running"; "没有 {shown}: libvirt 未运行"), start),
@@ -276,8 +289,12 @@ pub(super) async fn look_at_listeners(machine: &Machine, config: &NodeConfig, is
 }
 
 fn ports_of_a_dead_node(machine: &Machine, config: &NodeConfig) -> Check {
-    let taken: Vec<String> =
-        config.listeners.iter().filter(|(_, address)| listening(machine, address.port())).map(|(name, address)| format!("{name} {address}")).collect();
+    let taken: Vec<String> = config
+        .listeners
+        .iter()
+        .filter(|(_, address)| listening(machine, address.port()))
+        .map(|(name, address)| format!("{name} {address}"))
+        .collect();
     if taken.is_empty() {
         return Check::ok("listeners", text!("the ports are free for hvnoded to start"; "端口空闲, hvnoded 可以启动"));
     }
@@ -310,7 +327,9 @@ fn certificate_end(metrics: &str) -> Option<Check> {
     let renew = text!("renew it; hvnoded takes the new file up by itself"; "请续期, hvnoded 会自动加载新文件");
     Some(match end - now {
         ..=0 => Check::fail("expiry", text!("the certificate ended {until}"; "证书已过期: {until_cn}"), renew),
-        left if left < EXPIRY_WARN_DAYS * 86_400 => Check::warn("expiry", text!("the certificate ends {until}"; "证书即将过期: {until_cn}"), renew),
+        left if left < EXPIRY_WARN_DAYS * 86_400 => {
+            Check::warn("expiry", text!("the certificate ends {until}"; "证书即将过期: {until_cn}"), renew)
+        }
         _ => Check::ok("expiry", text!("the certificate is valid until {until}"; "证书有效期至 {until_cn}")),
     })
 }
@@ -372,7 +391,8 @@ mod tests {
 
     #[test]
     fn a_port_counts_as_taken_only_if_somebody_listens() {
-        let table = "  sl  local_address rem_address   st\n   0: 0100007F:1B9E 00000000:0000 0A 0\n   1: 0100007F:1B9F 0100007F:1234 01 0\n";
+        let table =
+            "  sl  local_address rem_address   st\n   0: 0100007F:1B9E 00000000:0000 0A 0\n   1: 0100007F:1B9F 0100007F:1234 01 0\n";
         let (_folder, machine) = machine(&[("/proc/net/tcp", table)]);
         assert!(listening(&machine, 7070) && !listening(&machine, 7071) && !listening(&machine, 80));
         let config = NodeConfig { listeners: vec![("native".into(), "127.0.0.1:7070".parse().unwrap())], ..NodeConfig::default() };

@@ -61,10 +61,11 @@ pub(crate) async fn busiest(context: &mut Context, args: &BusiestArgs) -> Result
     let query = [("start_time", start.to_string()), ("sort_by", by.to_owned()), ("top_count", args.limit.to_string())];
     let answer = context.client.get("/v1/statistics/vm/list", &query).await?;
     let nothing = text!("no samples; only running VMs have them"; "没有数据, 仅运行中的虚拟机有统计数据");
-    context.list(&answer, &nothing, |list| {
-        let vms: Vec<Subject> = view::entries(list).map(|vm| (label(vm), vm.clone())).collect();
-        samples::table(&vms, false)
-    })
+    if context.out.is_json {
+        return context.out.json(&answer.raw);
+    }
+    let vms: Vec<Subject> = view::entries(&answer.value["list"]).map(|vm| (label(vm), vm.clone())).collect();
+    context.out.table(&samples::table(&vms, false), &nothing)
 }
 
 /// One VM or the host, by name, and its statistics.

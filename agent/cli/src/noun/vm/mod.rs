@@ -25,6 +25,7 @@ pub(crate) enum VmCommand {
     /// List VMs
     List(ListArgs),
     /// Show everything about a VM
+    #[command(alias = "inspect")]
     Show {
         /// Name or uuid
         #[arg(add = crate::complete::named())]

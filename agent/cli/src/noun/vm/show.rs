@@ -137,8 +137,14 @@ fn interfaces(context: &Context, list: &Value) -> Result<()> {
 }
 
 fn disks(context: &Context, list: &Value) -> Result<()> {
-    let mut table =
-        Table::new(&[column("DISK"), column("SIZE").number(), column("DEVICE"), column("BUS"), column("ROOT"), column("UUID").whole().spare(1)]);
+    let mut table = Table::new(&[
+        column("DISK"),
+        column("SIZE").number(),
+        column("DEVICE"),
+        column("BUS"),
+        column("ROOT"),
+        column("UUID").whole().spare(1),
+    ]);
     for disk in entries(list) {
         table.row(vec![
             cell(disk, "usd_name"),
