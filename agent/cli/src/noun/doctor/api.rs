@@ -191,8 +191,9 @@ pub(super) fn space(name: &'static str, place: &str, all: u64, free: u64) -> Opt
     let advice = text!("make room: hvctl vm list --status deleted, hvctl image list, hvctl disk list"; "请释放空间: hvctl vm list --status deleted, hvctl image list, hvctl disk list");
     match () {
         () if all == 0 => None,
-        () if percent < 3 || free < 256 << 20 => Some(Check::fail(name, found, advice)),
-        () if percent < 10 => Some(Check::warn(name, found, advice)),
+        // a small part of a big disk may still be plenty
+        () if free < 256 << 20 || (percent < 3 && free < 2 << 30) => Some(Check::fail(name, found, advice)),
+        () if percent < 10 && free < 10 << 30 => Some(Check::warn(name, found, advice)),
         () => None,
     }
 }
@@ -317,7 +318,8 @@ mod tests {
         let verdict = |all: u64, free: u64| space("pools", "x", all << 30, free << 30).map(|check| check.verdict);
         assert_eq!(verdict(100, 50), None);
         assert_eq!(verdict(100, 8), Some(Verdict::Warn));
-        assert_eq!(verdict(100, 2), Some(Verdict::Fail));
+        assert_eq!(verdict(100, 1), Some(Verdict::Fail));
+        assert_eq!(verdict(1000, 30), None, "30 GiB are plenty");
         assert_eq!(verdict(0, 0), None);
         assert_eq!(pools(&json!({"pools": []}))[0].verdict, Verdict::Fail);
     }

@@ -182,7 +182,7 @@ fn permissions(config: &NodeConfig) -> Check {
     if let Ok(Some(daemon)) = User::from_name(DAEMON_USER) {
         let is_member = |name: &str| {
             let group = Group::from_name(name).ok().flatten();
-            group.is_none_or(|group| group.mem.iter().any(|member| *member == daemon.name) || group.gid == daemon.gid)
+            group.is_none_or(|group| group.mem.contains(&daemon.name) || group.gid == daemon.gid)
         };
         if !is_member("libvirt") {
             return Check::fail(
