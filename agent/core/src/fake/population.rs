@@ -305,7 +305,8 @@ fn nic(index: u32) -> Nic {
         network_name: LAN.1.into(),
         is_host_bridge: false,
         mac_address: mac_of(index),
-        ip_address: Some(Ipv4Addr::from(u32::from(LAN.2) + 255 + index)),
+        // two hundred to each third octet, so that none ends with 0 or 255
+        ip_address: Some(Ipv4Addr::from(u32::from(LAN.2) + (index / 200) * 256 + 9 + index % 200)),
         model: "virtio".into(),
     }
 }
