@@ -265,6 +265,25 @@ mod tests {
         command().debug_assert();
     }
 
+    #[test]
+    fn every_command_and_every_exit_code_stands_in_the_document() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/hvctl.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        let rows: Vec<&str> = document.lines().filter(|line| line.starts_with('|')).collect();
+        for noun in command().get_subcommands().filter(|noun| noun.get_name() != "help") {
+            let name = noun.get_name();
+            let row = rows.iter().find(|row| row.contains(&format!("`{name}`"))).unwrap_or_else(|| panic!("docs/hvctl.md lacks {name}"));
+            for verb in noun.get_subcommands().filter(|verb| verb.get_name() != "help") {
+                let verb = verb.get_name();
+                assert!(row.split([' ', ',', ';', '|']).any(|word| word == verb), "docs/hvctl.md lacks {name} {verb}: {row}");
+            }
+        }
+        let codes = EXIT_CODES.lines().skip(1).map_while(|line| line.split_whitespace().next()?.parse::<u8>().ok());
+        for code in codes {
+            assert!(rows.iter().any(|row| row.starts_with(&format!("| {code} |"))), "docs/hvctl.md lacks exit code {code}");
+        }
+    }
+
     fn shared(line: &str) -> Shared {
         try_parse(line.split(' ')).unwrap().1
     }
