@@ -48,7 +48,7 @@ pub(crate) struct AddArgs {
     /// Its name: letters, digits, - and _
     #[arg(value_parser = parse_name)]
     name: String,
-    /// Where the node listens: http://HOST:PORT, https://HOST:PORT or unix:/PATH
+    /// Where the node listens: http://HOST:PORT or unix:/PATH
     #[arg(long, value_name = "URL")]
     url: String,
     /// Account to log in with
