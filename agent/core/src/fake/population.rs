@@ -206,7 +206,7 @@ impl Population {
         // the newest a few minutes old, the oldest about half a year
         let create_time = self.ago(300 + u64::from(self.count - index) * 86_400 * 150 / u64::from(self.count));
         let mut disks = vec![self.disk(index, &vm_name, create_time, true)];
-        if index % 5 == 0 {
+        if index.is_multiple_of(5) {
             disks.push(self.disk(index, &vm_name, create_time, false));
         }
         let is_to_run = matches!(fate, Fate::Running | Fate::Paused | Fate::Crashed | Fate::Quarantined);
@@ -215,7 +215,7 @@ impl Population {
             vm_uuid,
             domain_name: vm_name.clone(),
             vm_name,
-            description: if index % 7 == 0 { "simulated".into() } else { String::new() },
+            description: if index.is_multiple_of(7) { "simulated".into() } else { String::new() },
             cpu_cores: shape.1,
             memory_bytes: shape.2 * MIB,
             specification: Some(Named { uuid: uuid(Of::Shape, shape_index), name: shape.0.into() }),
@@ -226,7 +226,7 @@ impl Population {
             boot: BootSource::Disk,
             firmware: image.5,
             architecture: "x86_64".into(),
-            auto_start: index % 4 == 0,
+            auto_start: index.is_multiple_of(4),
             locked: index % 50 == 3,
             restart_on_crash: false,
             desired_power: if is_to_run { DesiredPower::On } else { DesiredPower::Off },
@@ -396,7 +396,7 @@ fn stranger(index: u32) -> ObservedVm {
     ObservedVm {
         vm_uuid: uuid(Of::Vm, index),
         domain_name: format!("stranger-{:04}", index + 1),
-        power: if index / 100 % 2 == 0 { PowerState::Running } else { PowerState::Off },
+        power: if (index / 100).is_multiple_of(2) { PowerState::Running } else { PowerState::Off },
         reason: StateReason::Unknown,
         is_persistent: true,
         auto_start: false,
