@@ -15,6 +15,7 @@ mod support;
 
 mod crash;
 mod dialects;
+mod doctor;
 mod events;
 mod images;
 mod life_cycle;

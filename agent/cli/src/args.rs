@@ -1,10 +1,10 @@
 //! The command line: what every command shares, and the list of nouns. Each noun keeps its own arguments beside its code.
 
+use crate::complete::{self, Shell};
 use crate::error::EXIT_CODES;
 use crate::noun;
 use crate::text::Language;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ pub(crate) struct Global {
     /// Print the data object as the API gave it
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Language of messages: en or cn [default: from the locale]
+    /// Language of messages: en or zh [default: from the locale]
     #[arg(long, global = true, value_name = "LANGUAGE")]
     pub(crate) language: Option<Language>,
     /// Trust the certificate authorities in this file, in place of the system's, with https:// [default: HVNODE_CA_FILE]
@@ -50,6 +50,8 @@ const EVERYWHERE: &str = "Options of every command";
 pub(crate) struct Shared {
     /// `--url`: where the node listens.
     pub(crate) url: Option<String>,
+    /// `--profile`: a node by its name in the configuration.
+    pub(crate) profile: Option<String>,
     /// `--timeout`: seconds after which hvctl gives up.
     pub(crate) timeout: Option<u32>,
 }
@@ -62,10 +64,14 @@ pub(crate) fn parse() -> (Cli, Shared) {
 fn try_parse(line: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> clap::error::Result<(Cli, Shared)> {
     let matches = command().try_get_matches_from(line)?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))?;
-    Ok((cli, Shared { url: innermost(&matches, URL_ID), timeout: innermost(&matches, TIMEOUT_ID) }))
+    Ok((
+        cli,
+        Shared { url: innermost(&matches, URL_ID), profile: innermost(&matches, PROFILE_ID), timeout: innermost(&matches, TIMEOUT_ID) },
+    ))
 }
 
 const URL_ID: &str = "shared_url";
+const PROFILE_ID: &str = "shared_profile";
 const TIMEOUT_ID: &str = "shared_timeout";
 
 /// The whole command line, with the shared options on every command that has none of that name itself.
@@ -73,13 +79,19 @@ pub(crate) fn command() -> clap::Command {
     let url = Arg::new(URL_ID).long("url").value_name("URL").help_heading(EVERYWHERE).help(
         "Where the node listens: https://HOST:PORT, http://HOST:PORT or unix:/PATH [default: HVNODE_URL, else the node's socket, else http://127.0.0.1:7070]",
     );
+    let profile = Arg::new(PROFILE_ID)
+        .long("profile")
+        .value_name("NAME")
+        .help_heading(EVERYWHERE)
+        .add(complete::profiles())
+        .help("Node by its name in ~/.config/hvctl/config.toml [default: HVNODE_PROFILE, else its default]");
     let timeout = Arg::new(TIMEOUT_ID)
         .long("timeout")
         .value_name("SECONDS")
         .help_heading(EVERYWHERE)
         .value_parser(clap::value_parser!(u32).range(1..=7 * 86400))
         .help("Give up after so long (exit code 5); a job that was started goes on");
-    spread(Cli::command(), &[url, timeout])
+    spread(Cli::command(), &[url, profile, timeout])
 }
 
 fn spread(mut command: clap::Command, options: &[Arg]) -> clap::Command {
@@ -145,8 +157,17 @@ pub(crate) enum Command {
     /// Tokens for programs
     #[command(subcommand)]
     Token(noun::token::TokenCommand),
-    /// Print a completion script for a shell, such as: hvctl completion bash > /etc/bash_completion.d/hvctl
-    Completion {
+    /// Repositories: where images lie
+    #[command(subcommand)]
+    Repository(noun::repository::RepositoryCommand),
+    /// Look whether the node can do its work, and what to do where it cannot
+    Doctor(noun::doctor::DoctorArgs),
+    /// Profiles: nodes that have a name here
+    #[command(subcommand)]
+    Profile(noun::profile::ProfileCommand),
+    /// Print a completion script that knows the node's names, such as: hvctl completions bash > ~/.local/share/bash-completion/completions/hvctl
+    #[command(alias = "completion")]
+    Completions {
         /// Which shell
         shell: Shell,
     },
@@ -227,7 +248,7 @@ pub(crate) struct WaitArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ManyArgs {
     /// Names or uuids
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME", add = complete::named())]
     pub(crate) names: Vec<String>,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
@@ -263,16 +284,36 @@ mod tests {
         command().debug_assert();
     }
 
+    #[test]
+    fn every_command_and_every_exit_code_stands_in_the_document() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/hvctl.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        let rows: Vec<&str> = document.lines().filter(|line| line.starts_with('|')).collect();
+        for noun in command().get_subcommands().filter(|noun| noun.get_name() != "help") {
+            let name = noun.get_name();
+            let row = rows.iter().find(|row| row.contains(&format!("`{name}`"))).unwrap_or_else(|| panic!("docs/hvctl.md lacks {name}"));
+            for verb in noun.get_subcommands().filter(|verb| verb.get_name() != "help") {
+                let verb = verb.get_name();
+                assert!(row.split([' ', ',', ';', '|']).any(|word| word == verb), "docs/hvctl.md lacks {name} {verb}: {row}");
+            }
+        }
+        let codes = EXIT_CODES.lines().skip(1).map_while(|line| line.split_whitespace().next()?.parse::<u8>().ok());
+        for code in codes {
+            assert!(rows.iter().any(|row| row.starts_with(&format!("| {code} |"))), "docs/hvctl.md lacks exit code {code}");
+        }
+    }
+
     fn shared(line: &str) -> Shared {
         try_parse(line.split(' ')).unwrap().1
     }
 
     #[test]
     fn the_shared_options_may_stand_before_and_behind_the_command() {
-        let both = || Shared { url: Some("http://a:1".into()), timeout: Some(5) };
+        let both = || Shared { url: Some("http://a:1".into()), profile: None, timeout: Some(5) };
         assert_eq!(shared("hvctl --url http://a:1 --timeout 5 vm list"), both());
         assert_eq!(shared("hvctl vm list --url http://a:1 --timeout 5"), both());
         assert_eq!(shared("hvctl vm --timeout 5 show web --url http://a:1"), both());
+        assert_eq!(shared("hvctl vm list --profile a").profile.as_deref(), Some("a"));
         assert_eq!(shared("hvctl vm list"), Shared::default());
     }
 

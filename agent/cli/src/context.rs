@@ -4,6 +4,7 @@ use crate::args::WaitArgs;
 use crate::client::{Answer, Body, Client, JobState};
 use crate::error::{CliError, Kind, Result};
 use crate::output::Output;
+use crate::profile::Profile;
 use crate::progress::Progress;
 use crate::resolve::Target;
 use crate::text;
@@ -18,6 +19,8 @@ pub(crate) struct Context {
     pub(crate) out: Output,
     /// `--verbose`.
     pub(crate) is_verbose: bool,
+    /// The profile that said which node, if one did.
+    pub(crate) profile: Option<Profile>,
 }
 
 /// One change to ask for.
@@ -117,7 +120,7 @@ impl Context {
                     let text = error.text();
                     results.push(json!({"status_code": error.code(), "name": name, "message": text.en, "message_cn": text.cn}));
                     self.out.failure(&error, self.is_verbose);
-                    let is_end_of_patience = error.code().is_none() && error.kind() != Kind::Usage;
+                    let is_end_of_patience = error.code().is_none() && !matches!(error.kind(), Kind::Usage | Kind::NotFound);
                     first_failure.get_or_insert(error);
                     if is_end_of_patience {
                         break;

@@ -5,11 +5,13 @@
 
 mod args;
 mod client;
+mod complete;
 mod context;
 mod error;
 mod json_text;
 mod noun;
 mod output;
+mod profile;
 mod progress;
 mod resolve;
 mod sparkline;
@@ -19,15 +21,22 @@ mod units;
 mod view;
 
 use args::{Cli, Command, Global, Shared};
-use client::{Client, Endpoint, Session, TlsFiles};
 use context::Context;
 use error::{CliError, Kind, Result};
-use noun::{account, api, disk, event, host, image, job, log, network, specification, tls, token, top, user, vm};
+use noun::{
+    account, api, disk, doctor, event, host, image, job, log, network, profile as profile_noun, repository, specification, tls, token, top,
+    user, vm,
+};
 use output::Output;
+use profile::Wanted;
 use std::process::ExitCode;
 use text::Language;
 
 fn main() -> ExitCode {
+    // Where a shell asks for completions, they are printed and that is all.
+    if let Some(code) = complete::answer() {
+        return code;
+    }
     let (cli, shared) = args::parse();
     let language = cli.global.language.unwrap_or_else(|| Language::from_locale(variable));
     let out = Output::new(cli.global.json, language, variable("NO_COLOR").is_some_and(|value| !value.is_empty()));
@@ -45,29 +54,34 @@ fn main() -> ExitCode {
 
 /// Runs one command; Ctrl-C ends it, whatever it waits for.
 fn run(cli: Cli, shared: &Shared, out: Output) -> Result<()> {
-    if let Command::Completion { shell } = cli.command {
-        return print_completion(shell, &out);
+    if let Command::Completions { shell } = cli.command {
+        return out.raw(&complete::script(shell)?);
     }
-    if let Command::Tls(command) = &cli.command {
-        return tls::run(command, &out);
-    }
-    let Global { ca_file, client_certificate, client_key, .. } = cli.global;
-    let files = TlsFiles::choose(ca_file, client_certificate, client_key, variable)?;
-    let endpoint = Endpoint::choose(shared.url.as_deref(), variable, |path| path.exists())?.with_files(files);
-    let session = Session::open(&endpoint, variable);
-    let mut context = Context { client: Client::new(endpoint, session), out, is_verbose: cli.global.verbose };
-    context.client.limit(shared.timeout);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         tokio::select! {
             biased;
-            outcome = dispatch(&mut context, cli.command) => outcome,
+            outcome = carry_out(cli, shared, out) => outcome,
             _ = tokio::signal::ctrl_c() => Err(CliError::new(Kind::Interrupted, text!("interrupted"; "已中断"))),
         }
     });
     // a question nobody answered may still hold a thread
     runtime.shutdown_background();
     outcome
+}
+
+async fn carry_out(cli: Cli, shared: &Shared, out: Output) -> Result<()> {
+    let command = match cli.command {
+        Command::Profile(command) => return profile_noun::run(&out, command, variable).await,
+        Command::Tls(command) => return tls::run(&command, &out),
+        command => command,
+    };
+    let Global { ca_file, client_certificate, client_key, verbose: is_verbose, .. } = cli.global;
+    let wanted = Wanted { url: shared.url.clone(), profile: shared.profile.clone(), ca_file, client_certificate, client_key };
+    let (client, profile) = profile::open(&wanted, variable)?;
+    let mut context = Context { client, out, is_verbose, profile };
+    context.client.limit(shared.timeout);
+    dispatch(&mut context, command).await
 }
 
 async fn dispatch(context: &mut Context, command: Command) -> Result<()> {
@@ -88,15 +102,11 @@ async fn dispatch(context: &mut Context, command: Command) -> Result<()> {
         Command::User(command) => user::run(context, command).await,
         Command::Token(command) => token::run(context, command).await,
         Command::Api(args) => api::run(context, args).await,
+        Command::Repository(command) => repository::run(context, command).await,
+        Command::Doctor(args) => doctor::run(context, &args).await,
         // they need no node and were answered before
-        Command::Completion { .. } | Command::Tls(_) => Ok(()),
+        Command::Completions { .. } | Command::Profile(_) | Command::Tls(_) => Ok(()),
     }
-}
-
-fn print_completion(shell: clap_complete::Shell, out: &Output) -> Result<()> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut args::command(), "hvctl", &mut script);
-    out.raw(&String::from_utf8_lossy(&script))
 }
 
 /// An environment variable, if it is set and is text.

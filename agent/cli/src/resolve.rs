@@ -1,8 +1,9 @@
 //! From what people type to what the API takes: a uuid stays, a name is looked up and must fit exactly one thing.
 
 use crate::client::Client;
-use crate::error::{CliError, Result};
+use crate::error::{self, CliError, Result};
 use crate::text;
+use crate::view::{entries, text};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -12,7 +13,8 @@ pub(crate) struct Kind {
     en: &'static str,
     cn: &'static str,
     noun: &'static str,
-    list_path: &'static str,
+    /// Route that lists them.
+    pub(crate) list_path: &'static str,
     /// Member with the uuid.
     pub(crate) uuid_key: &'static str,
     /// Member with the name.
@@ -51,6 +53,16 @@ pub(crate) const USER: Kind =
 pub(crate) const TOKEN: Kind =
     Kind { en: "token", cn: "令牌", noun: "token", list_path: "/v1/token/list", uuid_key: "token_uuid", name_key: "token_name" };
 
+/// Image repositories.
+pub(crate) const REPOSITORY: Kind = Kind {
+    en: "repository",
+    cn: "镜像仓库",
+    noun: "repository",
+    list_path: "/v1/repository/list",
+    uuid_key: "repository_uuid",
+    name_key: "repository_name",
+};
+
 /// One thing, found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
@@ -79,13 +91,49 @@ impl Target {
 /// Finds what `wanted` means.
 ///
 /// # Errors
-/// Usage, if no or several things have that name; whatever the node answers to the list.
+/// Not found, if nothing has that name; usage, if several things have; whatever the node answers to the list.
 pub(crate) async fn resolve(client: &mut Client, kind: &Kind, wanted: &str) -> Result<Target> {
     if let Ok(uuid) = Uuid::parse_str(wanted) {
         return Ok(Target { uuid: uuid.to_string(), name: wanted.to_owned(), is_named: false, entry: Value::Null });
     }
     let answer = client.get(kind.list_path, &[("name", wanted.to_owned()), ("page_size", "0".into())]).await?;
-    pick(kind, wanted, answer.value["list"].as_array().map_or(&[], Vec::as_slice))
+    let found = answer.value["list"].as_array().map_or(&[][..], Vec::as_slice);
+    if !found.is_empty() {
+        return pick(kind, wanted, found);
+    }
+    // nothing even contains it: perhaps it is misspelt
+    let all = client.get(kind.list_path, &[("page_size", NAMES_MAX.to_string())]).await?;
+    Err(unknown(kind, wanted, &nearest(wanted, entries(&all.value["list"]).map(|entry| text(entry, kind.name_key)))))
+}
+
+/// Names looked through for one that was misspelt.
+const NAMES_MAX: usize = 1000;
+/// Names offered instead.
+const OFFERED_MAX: usize = 5;
+/// How like it a name must be to be offered: 1 is the same.
+const LIKENESS_MIN: f64 = 0.75;
+
+/// Those of `names` that are most like `wanted`, the nearest first.
+fn nearest(wanted: &str, names: impl Iterator<Item = String>) -> Vec<String> {
+    let likeness = |name: &str| {
+        let (wanted, name) = (wanted.to_lowercase(), name.to_lowercase());
+        strsim::jaro_winkler(&wanted, &name).max(strsim::normalized_damerau_levenshtein(&wanted, &name))
+    };
+    let mut near: Vec<(f64, String)> =
+        names.map(|name| (likeness(&name), name)).filter(|(likeness, _)| *likeness >= LIKENESS_MIN).collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    near.into_iter().map(|(_, name)| name).take(OFFERED_MAX).collect()
+}
+
+/// There is no such thing; perhaps one of `close` was meant.
+fn unknown(kind: &Kind, wanted: &str, close: &[String]) -> CliError {
+    let (en, cn, noun) = (kind.en, kind.cn, kind.noun);
+    let error = CliError::new(error::Kind::NotFound, text!("there is no {en} named '{wanted}'"; "没有名为 '{wanted}' 的{cn}"));
+    if close.is_empty() {
+        return error.hint(text!("see what there is: hvctl {noun} list"; "查看列表: hvctl {noun} list"));
+    }
+    let close = close.join(", ");
+    error.hint(text!("did you mean: {close}"; "是否为: {close}"))
 }
 
 /// Finds each of several; a failure about one leaves the others. What stands twice is taken once.
@@ -94,7 +142,9 @@ pub(crate) async fn resolve_each(client: &mut Client, kind: &Kind, wanted: &[Str
     for name in wanted {
         match resolve(client, kind, name).await {
             Ok(target) if found.iter().flatten().any(|known| known.uuid == target.uuid) => {}
-            Err(error) if error.kind() != crate::error::Kind::Usage => return Err(error),
+            Err(error) if !matches!(error.kind(), error::Kind::Usage | error::Kind::NotFound) || error.code().is_some() => {
+                return Err(error);
+            }
             other => found.push(other),
         }
     }
@@ -109,19 +159,10 @@ fn pick(kind: &Kind, wanted: &str, list: &[Value]) -> Result<Target> {
     let name_of = |entry: &Value| entry[kind.name_key].as_str().unwrap_or_default().to_owned();
     let uuid_of = |entry: &Value| entry[kind.uuid_key].as_str().unwrap_or_default().to_owned();
     let exact: Vec<&Value> = list.iter().filter(|entry| name_of(entry) == wanted).collect();
-    let (en, cn, noun) = (kind.en, kind.cn, kind.noun);
+    let (en, cn) = (kind.en, kind.cn);
     match exact.as_slice() {
         [one] => Ok(Target { uuid: uuid_of(one), name: wanted.to_owned(), is_named: true, entry: (*one).clone() }),
-        [] => {
-            let close: Vec<String> = list.iter().map(name_of).take(5).collect();
-            let error = CliError::usage(text!("there is no {en} named '{wanted}'"; "没有名为 '{wanted}' 的{cn}"));
-            Err(if close.is_empty() {
-                error.hint(text!("see what there is: hvctl {noun} list"; "查看列表: hvctl {noun} list"))
-            } else {
-                let close = close.join(", ");
-                error.hint(text!("did you mean: {close}"; "是否为: {close}"))
-            })
-        }
+        [] => Err(unknown(kind, wanted, &list.iter().map(name_of).take(OFFERED_MAX).collect::<Vec<_>>())),
         several => {
             let count = several.len();
             let uuids: Vec<String> = several.iter().map(|entry| uuid_of(entry)).collect();
@@ -150,9 +191,18 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_a_usage_error_that_offers_what_is_close() {
+    fn what_is_misspelt_finds_what_is_meant() {
+        let names = || ["web-0001", "web-0002", "db-0001", "数据库-0003"].into_iter().map(str::to_owned);
+        assert_eq!(nearest("wbe-0001", names())[0], "web-0001");
+        assert_eq!(nearest("WEB-0002", names())[0], "web-0002");
+        assert_eq!(nearest("数据库-003", names()), ["数据库-0003"]);
+        assert!(nearest("zzz", names()).is_empty());
+    }
+
+    #[test]
+    fn an_unknown_name_is_not_found_and_offers_what_is_close() {
         let error = pick(&VM, "web", &vms(&[("1", "web-1"), ("2", "web-2")])).unwrap_err();
-        assert_eq!(error.kind().exit_code(), 2);
+        assert_eq!(error.kind().exit_code(), 6);
         assert!(error.describe(crate::text::Language::En, false).contains("web-1, web-2"));
         let error = pick(&DISK, "x", &[]).unwrap_err();
         assert!(error.describe(crate::text::Language::En, false).contains("hvctl disk list"));

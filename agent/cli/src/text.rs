@@ -6,7 +6,9 @@ use clap::ValueEnum;
 /// The language of messages. Table headings stay English, so that scripts and documents can name them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Language {
+    #[value(alias = "en_US", alias = "english")]
     En,
+    #[value(name = "zh", alias = "cn", alias = "zh_CN", alias = "chinese")]
     Cn,
 }
 

@@ -1,12 +1,13 @@
 //! The command line.
 
+use crate::simulate::{Disturbance, FAULTS_HELP, Simulation, VMS_MAX};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// The node agent: drives KVM guests through libvirt and serves the API.
 #[derive(Debug, Parser)]
-#[command(name = "hvnoded", version, about, args_conflicts_with_subcommands = true)]
+#[command(name = "hvnoded", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
     /// Configuration file [default: /etc/hvnode/hvnode.toml]
     #[arg(long, value_name = "FILE")]
@@ -16,9 +17,13 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) check_config: bool,
 
-    /// Serve an in-memory node without libvirt; without --config the state is temporary
-    #[arg(long)]
-    pub(crate) simulate: bool,
+    /// Serve an in-memory node without libvirt, with so many VMs; without --config the state is temporary
+    #[arg(long, value_name = "VMS", num_args = 0..=1, default_missing_value = "0", value_parser = clap::value_parser!(u32).range(0..=i64::from(VMS_MAX)))]
+    pub(crate) simulate: Option<u32>,
+
+    /// What goes wrong in the simulation: start=fail@10, disk=slow:2s, libvirt=down:20s/300s, vm=crash/60s, …
+    #[arg(long, value_name = "FAULTS", value_delimiter = ',', requires = "simulate", long_help = format!("What goes wrong in the simulation: {FAULTS_HELP}"))]
+    pub(crate) simulate_faults: Vec<Disturbance>,
 
     /// Write the process id here once the node is ready
     #[arg(long, value_name = "FILE")]
@@ -26,6 +31,13 @@ pub(crate) struct Arguments {
 
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
+}
+
+impl Arguments {
+    /// What to simulate, if anything.
+    pub(crate) fn simulation(&self) -> Option<Simulation> {
+        self.simulate.map(|vms| Simulation { vms, faults: self.simulate_faults.clone() })
+    }
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]

@@ -4,6 +4,7 @@ use crate::config::{self, Config};
 use crate::first_password::ensure_first_account;
 use crate::identity::host_uuid;
 use crate::metered_store::MeteredStore;
+use crate::simulate::{self, Simulation};
 use crate::sockets::{Inherited, Wanted};
 use crate::tls::{self, Listener};
 use arc_swap::ArcSwap;
@@ -18,9 +19,8 @@ use hvnode_api::records::Records;
 use hvnode_api::tls::Tls;
 use hvnode_core::AgentError;
 use hvnode_core::engine::{Engine, EngineConfig, EnginePorts, PolicySettings, StatisticsSettings};
-use hvnode_core::fake::{FakeHypervisor, FakeImageTransfer, FakeNode, Faults, NodeOptions};
 use hvnode_core::model::HostSettings;
-use hvnode_core::port::{Clock, Hypervisor, ImageTransfer, Store, SystemClock};
+use hvnode_core::port::{Clock, HostProbe, Hypervisor, ImageTransfer, Store, SystemClock};
 use hvnode_core::verb::VerbSettings;
 use hvnode_image::{ImageConfig, ImageFetcher};
 use hvnode_libvirt::{CallObserver, DiskCache, Display, LibvirtConfig, LibvirtHypervisor, PoolDirectories, VirtPreference};
@@ -58,8 +58,8 @@ pub(crate) struct Door {
     pub(crate) admission: Admission,
 }
 
-/// Starts everything behind the listeners. With `is_simulated`, a node in memory takes the place of libvirt.
-pub(crate) async fn start_node(config: &Config, is_simulated: bool) -> Result<Node, String> {
+/// Starts everything behind the listeners. With a simulation, a node in memory takes the place of libvirt.
+pub(crate) async fn start_node(config: &Config, simulation: Option<&Simulation>) -> Result<Node, String> {
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION")).map_err(|error| reason(&error))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let tls = start_tls(config, &metrics, &clock).await?;
@@ -75,11 +75,15 @@ pub(crate) async fn start_node(config: &Config, is_simulated: bool) -> Result<No
     accounts.refusals().count_in(metrics.refusals());
     ensure_first_account(&accounts, &config.auth, &config.node.state_dir).await?;
 
-    let (hypervisor, images) = outside(config, is_simulated, &clock, &metrics).await?;
+    let outside = match simulation {
+        Some(simulation) => simulate::start(simulation, config, &*store, &mut stored, &clock).await?,
+        None => real(config, &metrics).await?,
+    };
+    let Outside { hypervisor, images, probe } = outside;
     // Opens whatever happens: a node without history is better than no node.
     let database = config.node.state_dir.join("statistics.db");
     let history = blocking(move || SqliteHistory::open(database)).await?;
-    let probe = Arc::new(NamedProbe { inner: ProcProbe::default(), name: config.node.name.clone() });
+    let probe = Arc::new(NamedProbe { inner: probe, name: config.node.name.clone() });
     let ports = EnginePorts { hypervisor, store: store.clone(), images, probe, history, clock };
     let state_dir = config.node.state_dir.clone();
     let host_uuid = blocking(move || host_uuid(&state_dir)).await??;
@@ -180,6 +184,13 @@ impl Node {
     }
 }
 
+/// What the engine deals with outside this process.
+pub(crate) struct Outside {
+    pub(crate) hypervisor: Arc<dyn Hypervisor>,
+    pub(crate) images: Arc<dyn ImageTransfer>,
+    pub(crate) probe: Box<dyn HostProbe>,
+}
+
 async fn start_tls(config: &Config, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>) -> Result<Option<Arc<Tls>>, String> {
     let settings = tls::settings(config, tls::credentials_directory().as_deref()).map_err(|(key, text)| format!("{key}: {text}"))?;
     let Some(settings) = settings else { return Ok(None) };
@@ -190,30 +201,22 @@ async fn start_tls(config: &Config, metrics: &Arc<Metrics>, clock: &Arc<dyn Cloc
     started.map(Some).map_err(|problem| format!("{}: {}", tls::key_of(problem.part), problem.text))
 }
 
-type Outside = (Arc<dyn Hypervisor>, Arc<dyn ImageTransfer>);
-
-async fn outside(config: &Config, is_simulated: bool, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> Result<Outside, String> {
-    if is_simulated {
-        tracing::warn!("simulation: no libvirt, no guests; everything but the databases is in memory");
-        let node = FakeNode::new(NodeOptions::default(), clock.clone());
-        let images = FakeImageTransfer::new(node.clone(), Faults::new());
-        return Ok((FakeHypervisor::new(node, Faults::new()), images));
-    }
+async fn real(config: &Config, metrics: &Arc<Metrics>) -> Result<Outside, String> {
     let libvirt = libvirt_config(config);
     let hypervisor = blocking(move || LibvirtHypervisor::start(libvirt)).await?.map_err(|error| reason(&error))?;
     let metrics = metrics.clone();
     let observer: CallObserver = Arc::new(move |call, outcome, duration| metrics.observe_hypervisor_call(call, outcome, duration));
     hypervisor.observe_calls(&observer);
-    Ok((hypervisor, ImageFetcher::new(image_config(config))))
+    Ok(Outside { hypervisor, images: ImageFetcher::new(image_config(config)), probe: Box::new(ProcProbe::default()) })
 }
 
 /// The kernel's facts under the name that the operator chose.
 struct NamedProbe {
-    inner: ProcProbe,
+    inner: Box<dyn HostProbe>,
     name: String,
 }
 
-impl hvnode_core::port::HostProbe for NamedProbe {
+impl HostProbe for NamedProbe {
     fn facts(&self) -> hvnode_core::Result<hvnode_core::model::HostFacts> {
         let mut facts = self.inner.facts()?;
         if !self.name.is_empty() {

@@ -28,7 +28,7 @@ pub(crate) async fn run(settings: Settings, inherited: Inherited, log: LogContro
     let deaf = |error| format!("signals cannot be received: {error}");
     let mut stop_signals = StopSignals::new().map_err(deaf)?;
     let mut reload_signal = signal(SignalKind::hangup()).map_err(deaf)?;
-    let node = compose::start_node(&settings.config, settings.is_simulated).await?;
+    let node = compose::start_node(&settings.config, settings.simulation.as_ref()).await?;
     let doors = node.open_doors(&settings.config, inherited).await?;
     if let Some(tls) = node.tls.clone() {
         tokio::spawn(tls.watch());

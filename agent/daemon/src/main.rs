@@ -13,6 +13,7 @@ mod journal;
 mod lifecycle;
 mod logging;
 mod metered_store;
+mod simulate;
 mod sockets;
 mod state_dir;
 mod status;
@@ -22,6 +23,7 @@ mod tls;
 use cli::{Arguments, Command, Dialect, EXIT_CONFIG};
 use config::{Config, ConfigError, Purpose};
 use nix::sys::stat::{Mode, umask};
+use simulate::Simulation;
 use sockets::Inherited;
 use std::io::Write;
 use std::path::PathBuf;
@@ -39,7 +41,7 @@ const BLOCKING_END: Duration = Duration::from_secs(1);
 pub(crate) struct Settings {
     pub(crate) config: Config,
     pub(crate) source: Source,
-    pub(crate) is_simulated: bool,
+    pub(crate) simulation: Option<Simulation>,
     pub(crate) pid_file: Option<PathBuf>,
 }
 
@@ -112,7 +114,7 @@ fn start(arguments: Arguments) -> Result<ExitCode, Failure> {
     state_dir::ensure_folder(&config.node.state_dir, "node.state_dir")?;
     state_dir::ensure_folder(&config.node.runtime_dir, "node.runtime_dir")?;
     let _lock = state_dir::lock(&config.node.state_dir)?;
-    let settings = Settings { config, source, is_simulated: arguments.simulate, pid_file: arguments.pid_file };
+    let settings = Settings { config, source, simulation: arguments.simulation(), pid_file: arguments.pid_file };
     let runtime = runtime().map_err(|error| format!("the async runtime cannot be started: {error}"))?;
     let outcome = runtime.block_on(lifecycle::run(settings, inherited, log));
     runtime.shutdown_timeout(BLOCKING_END);
@@ -123,7 +125,7 @@ fn start(arguments: Arguments) -> Result<ExitCode, Failure> {
 fn source(arguments: &Arguments) -> Result<(Source, Option<tempfile::TempDir>), Failure> {
     match &arguments.config {
         Some(path) => Ok((Source::File(path.clone()), None)),
-        None if arguments.simulate => {
+        None if arguments.simulate.is_some() => {
             let folder = tempfile::Builder::new().prefix("hvnode-").tempdir();
             let folder = folder.map_err(|error| format!("no folder for temporary state: {error}"))?;
             Ok((Source::Temporary(folder.path().to_owned()), Some(folder)))

@@ -94,7 +94,7 @@ impl Place {
         exchange(self.connect(), &format!("GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\nAuthorization: {token}\r\n\r\n"))
     }
 
-    /// Waits until the node has read everything from its hypervisor.
+    /// It serves before it has read what the hypervisor has.
     fn wait_until_ready(&self) {
         let deadline = std::time::Instant::now() + PATIENCE;
         while !self.get("/readyz").starts_with("HTTP/1.1 200") {
@@ -453,4 +453,65 @@ fn a_handed_over_socket_that_others_reach_is_refused_without_tls() {
     let (code, text) = refused(&mut command);
     assert_eq!(code, Some(78), "{text}");
     assert!(text.contains("socket \"native\" handed over by the service manager: 0.0.0.0:"), "{text}");
+}
+
+/// How many of something the node says there are.
+fn number_after(text: &str, key: &str) -> u64 {
+    let rest = text.split_once(&format!("\"{key}\":")).unwrap_or_else(|| panic!("no {key} in {text}")).1;
+    rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
+}
+
+#[test]
+fn five_hundred_simulated_vms_are_there_on_every_dialect_and_after_a_restart() {
+    let place = Place::new();
+    let port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (openstack, zstack, chimestack) = (port(), port(), port());
+    place.configure(&format!(
+        "[listen.openstack]\ntcp = [\"127.0.0.1:{openstack}\"]\n[listen.zstack]\ntcp = [\"127.0.0.1:{zstack}\"]\n[listen.chimestack]\ntcp = [\"127.0.0.1:{chimestack}\"]\n"
+    ));
+    let full = || {
+        let mut command = place.command(env!("CARGO_BIN_EXE_hvnoded"));
+        let daemon = place.started(command.args(["--simulate", "500", "--config"]).arg(place.path("hvnode.toml")));
+        place.wait_until_ready();
+        daemon
+    };
+    let daemon = full();
+    let summary = place.get("/v1/statistics/summary/inspect");
+    assert_eq!((number_after(&summary, "vm_count"), number_after(&summary, "vm_running_count")), (500, 363), "{summary}");
+    assert_eq!(number_after(&place.get("/v1/vm/list?page_size=0"), "total_count"), 500);
+    for (status, count) in [("paused", 20), ("crashed", 10), ("deleted", 5), ("error", 10)] {
+        assert_eq!(number_after(&place.get(&format!("/v1/vm/list?status={status}")), "total_count"), count, "{status}");
+    }
+    for port in [openstack, zstack, chimestack] {
+        let answer = get(TcpStream::connect(("127.0.0.1", port)).unwrap(), "/readyz");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{port}: {answer}");
+    }
+    daemon.signal(Signal::SIGKILL);
+    daemon.wait();
+    let daemon = full();
+    assert_eq!(number_after(&place.get("/v1/vm/list?page_size=0"), "total_count"), 500);
+    assert_eq!(number_after(&place.get("/v1/vm/list?status=error&page_size=0"), "total_count"), 0, "each record has its domain");
+    drop(daemon);
+}
+
+#[test]
+fn a_fault_that_was_asked_for_happens_and_a_wrong_one_is_refused() {
+    let place = Place::new();
+    let mut command = place.command(env!("CARGO_BIN_EXE_hvnoded"));
+    let arguments = ["--simulate", "10", "--simulate-faults", "start=fail,disk=slow:0.1s", "--config"];
+    let _daemon = place.started(command.args(arguments).arg(place.path("hvnode.toml")));
+    place.wait_until_ready();
+    let list = place.get("/v1/vm/list?status=stopped");
+    let vm_uuid = list.split_once("\"vm_uuid\":\"").unwrap().1.get(..36).unwrap().to_owned();
+    let body = format!("{{\"vm_uuid\":\"{vm_uuid}\"}}");
+    let mut stream = UnixStream::connect(place.path("run/hvnode.sock")).unwrap();
+    let head = "POST /v1/vm/start HTTP/1.1\r\nHost: node\r\nConnection: close\r\nContent-Type: application/json";
+    write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("\"status_code\":13004") && answer.contains("the simulation lets it fail"), "{answer}");
+
+    let refused = place.command(env!("CARGO_BIN_EXE_hvnoded")).args(["--simulate", "--simulate-faults", "sing=fail"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(64));
+    assert!(place.log().contains("'sing=fail' is no fault"), "{}", place.log());
 }

@@ -120,8 +120,8 @@ impl Endpoint {
         }
         failure.hint(match (self, error.kind()) {
             (Self::Unix(_), io::ErrorKind::PermissionDenied) => {
-                text!("root and members of the group of that socket may use it; or log in over TCP with --url http://{DEFAULT_AUTHORITY}";
-                      "只有 root 和该套接字所属组的成员可以使用; 或通过 TCP 登录: --url http://{DEFAULT_AUTHORITY}")
+                text!("use sudo, or join the group of that socket (sudo usermod -aG hvnode $USER, then log in anew); or log in over TCP with --url http://{DEFAULT_AUTHORITY}";
+                      "请使用 sudo, 或加入该套接字所属的组 (sudo usermod -aG hvnode $USER, 然后重新登录); 或通过 TCP 登录: --url http://{DEFAULT_AUTHORITY}")
             }
             (_, io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => {
                 text!("is hvnoded running there? On the node: systemctl status hvnoded. Another address: --url or HVNODE_URL";

@@ -68,6 +68,13 @@ impl Client {
         self.call(&Call { method: Method::GET, target, body: Bytes::new(), is_repeatable: true }).await
     }
 
+    /// Reads something that is no part of the API, such as `/readyz`: its status and text.
+    pub(crate) async fn get_plain(&mut self, path: &str) -> Result<(u16, String)> {
+        let call = Call { method: Method::GET, target: path.to_owned(), body: Bytes::new(), is_repeatable: true };
+        let (status, body) = self.wire.exchange(&call, None).await?;
+        Ok((status.as_u16(), String::from_utf8_lossy(&body).into_owned()))
+    }
+
     /// Posts exactly `body`. Not sent again if the connection breaks.
     pub(crate) async fn post(&mut self, path: &str, body: &Value) -> Result<Answer> {
         self.post_as(path, body, false).await

@@ -2,6 +2,7 @@
 
 use super::Endpoint;
 use crate::error::{CliError, Kind, Result};
+use crate::profile::Profile;
 use crate::text;
 use crate::units::now_seconds;
 use serde::{Deserialize, Serialize};
@@ -44,16 +45,18 @@ pub(crate) struct Session {
 
 impl Session {
     /// The stored token for `endpoint`, if there is one that has not expired, and the environment's credentials for when there is none.
-    pub(crate) fn open(endpoint: &Endpoint, variable: impl Fn(&str) -> Option<String>) -> Self {
+    /// Each profile has a token of its own, so that two may be two users of one node; it is not sent to another address.
+    pub(crate) fn open(endpoint: &Endpoint, profile: Option<&Profile>, variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
-        let key = endpoint.identity();
+        let address = endpoint.identity();
+        let key = profile.map_or_else(|| address.clone(), |profile| format!("{} {address}", profile.name));
         let path = token_path(&set);
         if let Some(token) = set("HVNODE_TOKEN") {
             // a token for programs: used as it is, and never written anywhere
             let current = Some(StoredToken { token, user_name: String::new(), expire_time: 0 });
             return Self { key, path: None, current, credentials: None };
         }
-        let user = set("HVNODE_USER");
+        let user = set("HVNODE_USER").or_else(|| profile.and_then(|profile| profile.user.clone()));
         let current = path
             .as_deref()
             .and_then(|path| read(path).tokens.remove(&key))
@@ -66,9 +69,20 @@ impl Session {
         Self { key, path, current, credentials }
     }
 
+    /// Sends this token instead of a stored one, and never logs in on the fly: somebody gave it on purpose.
+    pub(crate) fn use_token(&mut self, token: String) {
+        self.current = Some(StoredToken { token, user_name: String::new(), expire_time: 0 });
+        self.credentials = None;
+    }
+
     /// The token to send.
     pub(crate) fn token(&self) -> Option<&str> {
         self.current.as_ref().map(|stored| stored.token.as_str())
+    }
+
+    /// Whose token was kept; none where there is none, or it was not got by a log-in.
+    pub(crate) fn user_name(&self) -> Option<&str> {
+        self.current.as_ref().map(|stored| stored.user_name.as_str()).filter(|name| !name.is_empty())
     }
 
     /// The environment's credentials, once.
@@ -156,9 +170,13 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn session(folder: &Path, url: &str, extra: &[(&str, &str)]) -> Session {
+        session_of(folder, url, None, extra)
+    }
+
+    fn session_of(folder: &Path, url: &str, profile: Option<&Profile>, extra: &[(&str, &str)]) -> Session {
         let home = folder.to_str().unwrap().to_owned();
         let extra: Vec<(String, String)> = extra.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
-        Session::open(&Endpoint::parse(url).unwrap(), |name| match name {
+        Session::open(&Endpoint::parse(url).unwrap(), profile, |name| match name {
             "XDG_STATE_HOME" => Some(home.clone()),
             _ => extra.iter().find(|pair| pair.0 == name).map(|pair| pair.1.clone()),
         })
@@ -199,6 +217,21 @@ mod tests {
         assert_eq!(own.token(), Some("hvn_x"));
         assert!(own.take_credentials().is_none() && own.store().is_err());
         assert!(!folder.path().join("hvnode").exists());
+    }
+
+    #[test]
+    fn a_profiles_token_is_its_own_and_stays_with_its_address_and_user() {
+        let folder = tempfile::tempdir().unwrap();
+        let profile = |name: &str| Profile { name: name.into(), user: Some("admin".into()), ..Profile::default() };
+        let (a, b) = (profile("a"), profile("b"));
+        let mut one = session_of(folder.path(), "http://n:1", Some(&a), &[]);
+        one.accept(&json!({"token": "t1"}), "admin").unwrap();
+        one.store().unwrap();
+        assert_eq!(session_of(folder.path(), "http://n:1", Some(&a), &[]).token(), Some("t1"));
+        assert_eq!(session_of(folder.path(), "http://n:1", Some(&b), &[]).token(), None);
+        assert_eq!(session_of(folder.path(), "http://elsewhere:1", Some(&a), &[]).token(), None);
+        let other = Profile { user: Some("reader".into()), ..a };
+        assert_eq!(session_of(folder.path(), "http://n:1", Some(&other), &[]).token(), None);
     }
 
     #[test]

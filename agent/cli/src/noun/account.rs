@@ -8,7 +8,7 @@ use crate::text;
 use crate::text::Text;
 use crate::view;
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -18,24 +18,31 @@ const PASSWORD_BYTES_MAX: u64 = 4096;
 /// How to log in.
 #[derive(Debug, Args)]
 pub(crate) struct LoginArgs {
-    /// Account [default: HVNODE_USER, else asked for]
+    /// Account [default: HVNODE_USER, else the profile's, else asked for]
     #[arg(long, value_name = "USER")]
     user: Option<String>,
     /// File whose first line is the password; - reads standard input [default: HVNODE_PASSWORD, else asked for]
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    /// Exchange the kept token for a new one that lives longer; no password is needed
+    #[arg(long, conflicts_with_all = ["user", "password_file"])]
+    renew: bool,
 }
 
 /// Logs in and keeps the token.
 pub(crate) async fn login(context: &mut Context, args: LoginArgs) -> Result<()> {
+    if args.renew {
+        return renew(context).await;
+    }
     let language = context.out.language;
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let user_name = match args.user.or_else(|| set("HVNODE_USER")) {
-        Some(user) => user,
-        None => ask(&text!("User: "; "用户名: "), language, false)
-            .await
-            .map_err(|error| instead_of_asking(error, text!("give --user"; "请使用 --user")))?,
-    };
+    let user_name =
+        match args.user.or_else(|| set("HVNODE_USER")).or_else(|| context.profile.as_ref().and_then(|profile| profile.user.clone())) {
+            Some(user) => user,
+            None => ask(&text!("User: "; "用户名: "), language, false)
+                .await
+                .map_err(|error| instead_of_asking(error, text!("give --user"; "请使用 --user")))?,
+        };
     let password = match (&args.password_file, set("HVNODE_PASSWORD")) {
         (Some(path), _) => read_password(path)?,
         (None, Some(password)) => password,
@@ -45,17 +52,35 @@ pub(crate) async fn login(context: &mut Context, args: LoginArgs) -> Result<()> 
     };
     let answer = context.client.login(&Credentials { user_name, password }).await?;
     context.client.session_mut().store()?;
+    tell(context, answer.value)
+}
+
+/// Exchanges the token.
+async fn renew(context: &mut Context) -> Result<()> {
+    let user_name = context.client.session_mut().user_name().map(str::to_owned).ok_or_else(|| {
+        CliError::new(Kind::Denied, text!("there is no log-in to renew"; "没有可续期的登录"))
+            .hint(text!("log in: hvctl login"; "请登录: hvctl login"))
+    })?;
+    let answer = context.client.post("/v1/user/refresh", &json!({})).await?;
+    context.client.session_mut().accept(&answer.value, &user_name)?;
+    context.client.session_mut().store()?;
+    tell(context, answer.value)
+}
+
+/// Says who is logged in until when.
+fn tell(context: &Context, answer: Value) -> Result<()> {
+    let language = context.out.language;
     if context.out.is_json {
         // the token itself stays in its file: what is printed ends up in logs
-        let mut shown = answer.value;
+        let mut shown = answer;
         if let Some(members) = shown.as_object_mut() {
             members.remove("token");
         }
         return context.out.json(&shown.to_string());
     }
-    let user = view::text(&answer.value["user"], "user_name");
+    let user = view::text(&answer["user"], "user_name");
     let endpoint = context.client.endpoint();
-    let until = view::dash(view::time(&answer.value, "expire_time", language));
+    let until = view::dash(view::time(&answer, "expire_time", language));
     context.out.say(&text!("logged in to {endpoint} as {user} until {until}"; "已以 {user} 登录 {endpoint}, 有效期至 {until}"))
 }
 
@@ -68,7 +93,7 @@ fn instead_of_asking(error: CliError, hint: Text) -> CliError {
 pub(crate) async fn logout(context: &mut Context) -> Result<()> {
     let endpoint = context.client.endpoint().to_string();
     if context.client.session_mut().token().is_none() {
-        return context.out.say(&text!("there was no log-in at {endpoint}"; "未登录 {endpoint}"));
+        return context.out.conclude(&text!("there was no log-in at {endpoint}"; "未登录 {endpoint}"));
     }
     // no log-in on the fly for the sake of logging out
     drop(context.client.session_mut().take_credentials());
@@ -80,7 +105,7 @@ pub(crate) async fn logout(context: &mut Context) -> Result<()> {
         Err(error) if !matches!(error.code(), Some(10100..=10102)) => Err(error.or_hint(
             text!("the token was forgotten here; on the node it lives on until it expires"; "本地令牌已删除, 节点上的令牌到期前仍有效"),
         )),
-        _ => context.out.say(&text!("logged out of {endpoint}"; "已退出 {endpoint}")),
+        _ => context.out.conclude(&text!("logged out of {endpoint}"; "已退出 {endpoint}")),
     }
 }
 
@@ -97,6 +122,7 @@ pub(crate) async fn whoami(context: &mut Context) -> Result<()> {
         ("Tenant", view::text(user, "tenant_name").into()),
         ("UUID", view::text(user, "user_uuid").into()),
         ("Node", context.client.endpoint().to_string().into()),
+        ("Profile", context.profile.as_ref().map(|profile| profile.name.clone()).unwrap_or_default().into()),
     ])
 }
 

@@ -17,8 +17,10 @@ pub(crate) enum DiskCommand {
     /// List disks
     List(DiskListArgs),
     /// Show everything about a disk
+    #[command(alias = "inspect")]
     Show {
         /// Name or uuid
+        #[arg(add = crate::complete::named())]
         name: String,
     },
     /// Delete disks that no VM owns
@@ -29,7 +31,7 @@ pub(crate) enum DiskCommand {
 #[derive(Debug, Args)]
 pub(crate) struct DiskListArgs {
     /// Only those of this VM
-    #[arg(long, value_name = "VM")]
+    #[arg(long, value_name = "VM", add = crate::complete::vms())]
     vm: Option<String>,
     #[command(flatten)]
     list: ListArgs,
@@ -61,7 +63,7 @@ fn table(list: &Value) -> Table {
         column("VM"),
         column("DEVICE"),
         column("ROOT"),
-        column("UUID").spare(1),
+        column("UUID").whole().spare(1),
     ]);
     for disk in entries(list) {
         table.row(vec![

@@ -76,7 +76,7 @@ fn table(list: &Value, language: Language) -> Table {
         column("OLD"),
         column("NEW"),
         column("REASON"),
-        column("JOB").spare(2),
+        column("JOB").whole().spare(2),
         column("CURSOR").spare(1),
     ]);
     for event in entries(list) {

@@ -12,7 +12,10 @@ use serde_json::Value;
 #[derive(Debug, Subcommand)]
 pub(crate) enum HostCommand {
     /// Show what the host is and what is left of it
+    #[command(alias = "inspect")]
     Show,
+    /// Show the node in numbers
+    Summary,
     /// Show cpu, memory, disk and network use of the host
     Stats(UsageArgs),
 }
@@ -21,6 +24,7 @@ pub(crate) enum HostCommand {
 pub(crate) async fn run(context: &mut Context, command: HostCommand) -> Result<()> {
     match command {
         HostCommand::Show => show(context).await,
+        HostCommand::Summary => summary(context).await,
         HostCommand::Stats(args) => usage::of_host(context, &args).await,
     }
 }
@@ -54,6 +58,34 @@ async fn show(context: &mut Context) -> Result<()> {
         ("Emulated because", text("emulation_reason").into()),
         ("Kernel", text("kernel_version").into()),
         ("Booted", view::time(host, "boot_time", language).into()),
+    ])
+}
+
+async fn summary(context: &mut Context) -> Result<()> {
+    let answer = context.client.get("/v1/statistics/summary/inspect", &[]).await?;
+    if context.out.is_json {
+        return context.out.json(&answer.raw);
+    }
+    let summary = &answer.value["summary"];
+    let text = |key: &str| dash(view::text(summary, key));
+    let vms = format!(
+        "{}: {} running, {} stopped, {} need a person",
+        text("vm_count"),
+        text("vm_running_count"),
+        text("vm_stopped_count"),
+        text("vm_error_count")
+    );
+    let memory = match (size(summary, "used_memory_size"), size(summary, "memory_size")) {
+        (used, all) if used.is_empty() => all,
+        (used, all) => format!("{used} used of {all}"),
+    };
+    context.out.fields(&[
+        ("VMs", vms.into()),
+        ("Images", text("image_count").into()),
+        ("Disks", text("usd_count").into()),
+        ("Cpu given out", format!("{} for {} threads", text("used_cpu_cores"), text("cpu_cores")).into()),
+        ("Memory", memory.into()),
+        ("Storage", part(summary, "available_storage_size", "storage_size").into()),
     ])
 }
 

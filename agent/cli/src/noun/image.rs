@@ -21,8 +21,10 @@ pub(crate) enum ImageCommand {
     /// List images
     List(ListArgs),
     /// Show everything about an image
+    #[command(alias = "inspect")]
     Show {
         /// Name or uuid
+        #[arg(add = crate::complete::named())]
         name: String,
     },
     /// Change what is said about an image
@@ -103,6 +105,7 @@ impl Format {
 #[command(group = clap::ArgGroup::new("change").multiple(true).required(true).args(["new_name", "description", "firmware", "os_type"]))]
 pub(crate) struct UpdateArgs {
     /// Name or uuid
+    #[arg(add = crate::complete::named())]
     name: String,
     /// New name
     #[arg(long, value_name = "NAME")]
@@ -191,7 +194,7 @@ fn table(list: &Value, language: Language) -> Table {
         column("FILE SIZE").number(),
         column("DISK SIZE").number(),
         column("CREATED").spare(2),
-        column("UUID").spare(1),
+        column("UUID").whole().spare(1),
     ]);
     for image in entries(list) {
         table.row(vec![

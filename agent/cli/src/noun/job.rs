@@ -19,20 +19,22 @@ pub(crate) enum JobCommand {
     /// List jobs, newest first
     List(JobListArgs),
     /// Show everything about a job
+    #[command(alias = "inspect")]
     Show {
         /// Its uuid
+        #[arg(add = crate::complete::jobs())]
         job: Uuid,
     },
     /// Ask jobs to stop at their next safe point; what they did is undone
     Cancel {
         /// Their uuids
-        #[arg(required = true, value_name = "JOB")]
+        #[arg(required = true, value_name = "JOB", add = crate::complete::jobs())]
         jobs: Vec<Uuid>,
     },
     /// Wait until jobs have ended; fails if one of them failed
     Wait {
         /// Their uuids
-        #[arg(required = true, value_name = "JOB")]
+        #[arg(required = true, value_name = "JOB", add = crate::complete::jobs())]
         jobs: Vec<Uuid>,
     },
 }
@@ -71,7 +73,7 @@ async fn list(context: &mut Context, args: JobListArgs) -> Result<()> {
 
 fn table(list: &Value, language: Language) -> Table {
     let mut table = Table::new(&[
-        column("UUID"),
+        column("UUID").whole(),
         column("ACTION"),
         column("ON"),
         column("STATUS"),

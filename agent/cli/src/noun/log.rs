@@ -18,6 +18,7 @@ pub(crate) enum LogCommand {
     /// List who asked for what, newest first
     List(LogListArgs),
     /// Show everything about one entry
+    #[command(alias = "inspect")]
     Show {
         /// Its uuid
         entry: Uuid,
@@ -71,7 +72,7 @@ fn table(list: &Value, language: Language) -> Table {
         column("ON"),
         column("RESULT"),
         column("FROM").spare(2),
-        column("UUID").spare(1),
+        column("UUID").whole().spare(1),
     ]);
     for entry in entries(list) {
         let about = match view::text(entry, "resource_name") {

@@ -16,8 +16,10 @@ pub(crate) enum NetworkCommand {
     /// List networks
     List(ListArgs),
     /// Show everything about a network
+    #[command(alias = "inspect")]
     Show {
         /// Name or uuid
+        #[arg(add = crate::complete::named())]
         name: String,
     },
 }
@@ -41,7 +43,7 @@ fn table(list: &Value) -> Table {
         column("BRIDGE"),
         column("ADDRESSES"),
         column("DHCP"),
-        column("UUID").spare(1),
+        column("UUID").whole().spare(1),
     ]);
     for network in entries(list) {
         table.row(vec![

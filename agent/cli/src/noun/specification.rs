@@ -22,8 +22,10 @@ pub(crate) enum SpecificationCommand {
     /// List specifications
     List(ListArgs),
     /// Show a specification
+    #[command(alias = "inspect")]
     Show {
         /// Name or uuid
+        #[arg(add = crate::complete::named())]
         name: String,
     },
     /// Change a specification; VMs made from it stay as they are
@@ -58,6 +60,7 @@ pub(crate) struct CreateArgs {
 #[command(group = clap::ArgGroup::new("change").multiple(true).required(true).args(["new_name", "description", "cpus", "memory", "disk"]))]
 pub(crate) struct UpdateArgs {
     /// Name or uuid
+    #[arg(add = crate::complete::named())]
     name: String,
     /// New name
     #[arg(long, value_name = "NAME")]
@@ -127,7 +130,7 @@ fn table(list: &Value, language: Language) -> Table {
         column("MEMORY").number(),
         column("DISK").number(),
         column("CREATED").spare(2),
-        column("UUID").spare(1),
+        column("UUID").whole().spare(1),
     ]);
     for entry in entries(list) {
         table.row(vec![

@@ -43,7 +43,7 @@ fn a_stream_that_breaks_is_opened_again_after_the_last_event_that_was_seen() {
         _ => Reply::NotFound,
     });
     let done = run(&node, &["event", "follow", "--after", "3"]);
-    assert_eq!(done.code, 1, "{}", done.stderr);
+    assert_eq!(done.code, 7, "{}", done.stderr);
     let lines: Vec<&str> = done.stdout.lines().collect();
     assert_eq!(lines.len(), 2, "{}", done.stdout);
     assert!(lines[0].ends_with("vm_status  web: stopped -> running (requested)") && lines[1].contains("stopped -> crashed"), "{lines:?}");

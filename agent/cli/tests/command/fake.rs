@@ -39,6 +39,8 @@ impl Request {
 pub(crate) enum Reply {
     /// 200 with this body.
     Json(String),
+    /// This status with this text.
+    Text(u16, String),
     /// 200 with these server-sent events; then the connection ends.
     Stream(String),
     /// 404.
@@ -106,6 +108,11 @@ impl Node {
         Self { url: format!("unix:{}", path.display()), seen, _folder: Some(folder) }
     }
 
+    /// Where it listens.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Everything asked so far.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.seen.requests.lock().unwrap().clone()
@@ -131,6 +138,8 @@ fn serve(reader: impl Read + Send + 'static, mut writer: impl Write + Send + 'st
             let mut kind = "application/json";
             let (status, body) = match answer(&request) {
                 Reply::Json(body) => ("200 OK", body),
+                Reply::Text(503, body) => ("503 Service Unavailable", body),
+                Reply::Text(_, body) => ("200 OK", body),
                 Reply::Stream(body) => {
                     kind = "text/event-stream";
                     ("200 OK", body)
@@ -229,10 +238,16 @@ pub(crate) fn spawn(node: &Node, line: &[&str], stdout: Stdio) -> Child {
     command(line, &[("HVNODE_URL", &node.url)], &home).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-fn command(line: &[&str], environment: &[(&str, &str)], home: &Path) -> Command {
+pub(crate) fn command(line: &[&str], environment: &[(&str, &str)], home: &Path) -> Command {
     // the program under test, not a foreign one
     #[allow(clippy::disallowed_methods)]
     let mut command = Command::new(env!("CARGO_BIN_EXE_hvctl"));
-    command.args(line).stdin(Stdio::null()).env_clear().env("XDG_STATE_HOME", home).envs(environment.iter().copied());
+    command
+        .args(line)
+        .stdin(Stdio::null())
+        .env_clear()
+        .env("XDG_STATE_HOME", home)
+        .env("XDG_CONFIG_HOME", home)
+        .envs(environment.iter().copied());
     command
 }

@@ -2,8 +2,13 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on stops
 
+mod completions;
+mod doctor;
 mod events;
 mod fake;
+mod profiles;
+mod routes;
+mod terminal;
 mod tls;
 mod usage;
 mod users;
@@ -267,7 +272,7 @@ fn a_created_vm_is_shown_with_its_address() {
 fn names_that_fit_nothing_or_several_things_change_nothing() {
     let node = Node::tcp(named_vm);
     let unknown = run(&node, &["vm", "start", "ghost"]);
-    assert_eq!(unknown.code, 2);
+    assert_eq!(unknown.code, 6);
     let ambiguous = run(&node, &["vm", "start", "twin"]);
     assert_eq!(ambiguous.code, 2);
     assert!(ambiguous.stderr.contains(VM) && ambiguous.stderr.contains(VM_TWO), "{}", ambiguous.stderr);
@@ -385,8 +390,8 @@ fn help_and_completion_need_no_node() {
     let help = fake::run_with(&["--help"], &[], None);
     assert!(help.code == 0 && help.stdout.contains("Exit codes:"));
     for shell in ["bash", "zsh", "fish"] {
-        let done = fake::run_with(&["completion", shell], &[], None);
-        assert!(done.code == 0 && done.stdout.contains("console-log"), "{shell}");
+        let done = fake::run_with(&["completions", shell], &[], None);
+        assert!(done.code == 0 && done.stdout.contains("HVCTL_COMPLETE"), "{shell}");
     }
     assert_eq!(fake::run_with(&["vm", "strat", "web"], &[], None).code, 2);
 }
@@ -404,7 +409,7 @@ fn a_console_is_followed_without_repeating_or_losing_lines() {
         _ => named_vm(request),
     });
     let done = run(&node, &["vm", "console-log", "web", "--follow", "--lines", "1"]);
-    assert_eq!((done.code, done.stdout.as_str()), (1, "two\nthree\n"));
+    assert_eq!((done.code, done.stdout.as_str()), (6, "two\nthree\n"));
 }
 
 #[test]
@@ -435,4 +440,79 @@ fn statistics_of_several_vms_are_one_request_and_one_table() {
     let asked = node.requests().into_iter().find(|r| r.path == "/v1/vm/statistics").unwrap();
     assert_eq!(asked.query("vm_uuid").unwrap(), format!("{VM}%2C{VM_TWO}"));
     assert_eq!(run(&node, &["vm", "stats"]).stdout.lines().count(), 2);
+}
+
+#[test]
+fn json_is_json_from_every_command_that_tells_something() {
+    let node = Node::tcp(|request| match request.path.as_str() {
+        "/readyz" => Reply::Text(200, "{}".into()),
+        "/v1/job/inspect" => job("succeeded"),
+        "/v1/vm/list" if request.query("name").is_some() => named_vm(request),
+        _ => success(&json!({"total_count": 0, "list": [], "next_cursor": 1, "output": "x", "job": {}, "vm": {}, "host": {}})),
+    });
+    let uuid = VM;
+    for line in [
+        "whoami",
+        "vm list",
+        "vm show UUID",
+        "vm stats",
+        "vm stats web",
+        "vm busiest",
+        "vm console UUID",
+        "vm create x --image UUID --specification UUID",
+        "vm start web",
+        "vm stop web",
+        "vm reboot web",
+        "vm reset web",
+        "vm pause web",
+        "vm resume web",
+        "vm update web --lock",
+        "vm resize web --cpus 2",
+        "vm resize-confirm web",
+        "vm resize-revert web",
+        "vm delete web --yes",
+        "vm recover web",
+        "vm expunge web --yes",
+        "vm adopt web",
+        "vm release web --yes",
+        "host show",
+        "host summary",
+        "host stats",
+        "image list",
+        "image show UUID",
+        "image create x --url http://x/x.iso",
+        "image update UUID --os-type linux",
+        "image delete UUID --yes",
+        "repository list",
+        "repository show UUID",
+        "spec list",
+        "spec show UUID",
+        "spec create x --cpus 1 --memory 1G",
+        "spec update UUID --description x",
+        "spec delete UUID --yes",
+        "network list",
+        "network show UUID",
+        "disk list",
+        "disk show UUID",
+        "disk delete UUID --yes",
+        "job list",
+        "job show UUID",
+        "job wait UUID",
+        "job cancel UUID",
+        "event list",
+        "log list",
+        "log show UUID",
+        "profile list",
+        "top --count 1",
+        "api get /v1/vm/list",
+        "logout",
+        "vm console-log UUID",
+    ] {
+        let line = line.replace("UUID", uuid);
+        let mut words: Vec<&str> = line.split(' ').collect();
+        words.push("--json");
+        let done = run(&node, &words);
+        assert_eq!(done.code, 0, "{line}: {}{}", done.stdout, done.stderr);
+        assert!(serde_json::from_str::<Value>(&done.stdout).is_ok(), "{line}: {}", done.stdout);
+    }
 }

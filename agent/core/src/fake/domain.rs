@@ -1,8 +1,9 @@
 //! One domain of the fake world.
 
+use super::Load;
 use crate::model::{
-    BootSource, DiskCounters, DomainMetadata, HypervisorSample, MemorySample, NicCounters, ObservedDisk, ObservedNic, ObservedVm,
-    PowerState, SampleTime, StateReason,
+    BootSource, DiskCounters, DomainMetadata, HypervisorSample, KernelSample, MemorySample, NicCounters, ObservedDisk, ObservedNic,
+    ObservedVm, PowerState, Pressure, SampleTime, StateReason, VcpuThread,
 };
 use crate::port::DomainSpec;
 
@@ -34,6 +35,8 @@ pub(super) struct Domain {
     pub(super) run: u64,
     /// Whether its guest acts on shutdown and reboot requests.
     pub(super) heeds_requests: bool,
+    /// How busy its guest is; absent: steadily a fifth of each processor.
+    pub(super) load: Option<Load>,
 }
 
 impl Domain {
@@ -62,6 +65,7 @@ impl Domain {
             monitor: FakeMonitor::Answers,
             run: 0,
             heeds_requests,
+            load: None,
         }
     }
 
@@ -76,6 +80,7 @@ impl Domain {
             monitor: FakeMonitor::Answers,
             run: u64::from(is_on),
             heeds_requests: true,
+            load: None,
         }
     }
 
@@ -127,6 +132,66 @@ impl Domain {
         self.observed.disks.iter().map(|disk| disk.path.as_str()).filter(|path| !path.is_empty()).chain(boot)
     }
 
+    /// Time since start, as the guest's work counts it.
+    fn worked(&self, at: SampleTime) -> std::time::Duration {
+        // On the steady clock: a wall clock that is set moves no counter.
+        let uptime = at.since(self.start);
+        self.load.map_or(uptime, |load| load.warp(uptime))
+    }
+
+    /// Bytes of memory that its guest does not use: two thirds, or what its load leaves.
+    fn unused_bytes(&self, at: SampleTime) -> u64 {
+        let memory = self.observed.memory_bytes;
+        match self.load {
+            None => memory / 3 * 2,
+            // whole percent are enough
+            Some(load) => memory / 100 * (90 - (load.level(at.since(self.start)) * 70.0) as u64),
+        }
+    }
+
+    fn nic_counters(&self, seconds: u64) -> Vec<NicCounters> {
+        let nics = self.observed.nics.iter().map(|nic| NicCounters {
+            interface_name: nic.target_device.clone().unwrap_or_default(),
+            mac_address: Some(nic.mac_address),
+            receive_bytes: seconds * 3_000,
+            send_bytes: seconds * 1_500,
+            receive_packets: seconds * 4,
+            send_packets: seconds * 2,
+            receive_errors: 0,
+            send_errors: 0,
+            receive_drops: 0,
+            send_drops: 0,
+        });
+        nics.collect()
+    }
+
+    /// What the host's kernel would say of its QEMU; `None` where it is off.
+    pub(super) fn kernel_sample(&self, at: SampleTime) -> Option<KernelSample> {
+        if !self.is_on() {
+            return None;
+        }
+        let worked = self.worked(at);
+        let per_cpu = u64::try_from(worked.as_nanos()).unwrap_or(u64::MAX) / 5;
+        let cores = self.observed.cpu_cores;
+        let run_id = u64::try_from(self.start.elapsed.as_nanos()).unwrap_or(u64::MAX);
+        Some(KernelSample {
+            vm_uuid: self.observed.vm_uuid,
+            at,
+            // no process of this host: nobody may take it for one
+            process_id: u32::MAX,
+            run_id,
+            cpu_time_nanoseconds: per_cpu.saturating_mul(u64::from(cores)),
+            vcpus: (0..cores).map(|index| VcpuThread { index, time_nanoseconds: per_cpu, delay_nanoseconds: per_cpu / 200 }).collect(),
+            memory_resident_bytes: self.observed.memory_bytes - self.unused_bytes(at) / 2,
+            memory_swapped_bytes: Some(0),
+            disk_read_bytes: Some(worked.as_secs() * 40_960),
+            disk_write_bytes: Some(worked.as_secs() * 20_480),
+            pressure: Pressure::default(),
+            oom_kills: None,
+            nics: self.nic_counters(worked.as_secs()),
+        })
+    }
+
     /// Counters that grow with the time since start: a fifth of each processor busy, a third of the memory used.
     pub(super) fn sample(&self, at: SampleTime) -> Option<HypervisorSample> {
         let mut sample = self.full_sample(at);
@@ -143,9 +208,8 @@ impl Domain {
     }
 
     fn full_sample(&self, at: SampleTime) -> HypervisorSample {
-        // On the steady clock: a wall clock that is set moves no counter.
-        let uptime = at.since(self.start);
-        let seconds = uptime.as_secs();
+        let worked = self.worked(at);
+        let seconds = worked.as_secs();
         let cores = self.observed.cpu_cores;
         let memory = self.observed.memory_bytes;
         let disks = self.observed.disks.iter().filter(|disk| disk.kind == "disk").map(|disk| DiskCounters {
@@ -156,19 +220,7 @@ impl Domain {
             write_requests: seconds * 5,
             ..DiskCounters::default()
         });
-        let nics = self.observed.nics.iter().map(|nic| NicCounters {
-            interface_name: nic.target_device.clone().unwrap_or_default(),
-            mac_address: Some(nic.mac_address),
-            receive_bytes: seconds * 3_000,
-            send_bytes: seconds * 1_500,
-            receive_packets: seconds * 4,
-            send_packets: seconds * 2,
-            receive_errors: 0,
-            send_errors: 0,
-            receive_drops: 0,
-            send_drops: 0,
-        });
-        let cpu_time_nanoseconds = Some(u64::try_from(uptime.as_nanos()).unwrap_or(u64::MAX) / 5 * u64::from(cores));
+        let cpu_time_nanoseconds = Some(u64::try_from(worked.as_nanos()).unwrap_or(u64::MAX) / 5 * u64::from(cores));
         HypervisorSample {
             vm_uuid: self.observed.vm_uuid,
             at,
@@ -184,20 +236,20 @@ impl Domain {
                 actual_bytes: Some(memory),
                 maximum_bytes: Some(memory),
                 available_bytes: Some(memory / 100 * 98),
-                unused_bytes: Some(memory / 3 * 2),
-                usable_bytes: Some(memory / 3 * 2),
+                unused_bytes: Some(self.unused_bytes(at)),
+                usable_bytes: Some(self.unused_bytes(at)),
                 resident_bytes: Some(memory / 2),
                 swap_in_bytes: Some(0),
                 swap_out_bytes: Some(0),
                 ..MemorySample::default()
             },
             disks: disks.collect(),
-            nics: nics.collect(),
+            nics: self.nic_counters(seconds),
         }
     }
 }
 
-fn is_on(power: PowerState) -> bool {
+pub(super) fn is_on(power: PowerState) -> bool {
     matches!(power, PowerState::Running | PowerState::Paused | PowerState::ShuttingDown)
 }
 

@@ -4,6 +4,7 @@ use crate::error::AgentError;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// How a call goes wrong.
@@ -13,6 +14,8 @@ pub enum Fault {
     FailBefore(AgentError),
     /// Fails although it was done, like an answer lost on its way.
     FailAfter(AgentError),
+    /// Takes so much longer.
+    Delay(Duration),
     /// Waits for [`Faults::release`], then does it.
     HoldBefore,
     /// Does it, then waits for [`Faults::release`].
@@ -69,6 +72,8 @@ struct Rule {
     method: String,
     /// Calls still to come before it strikes; `None` strikes every time.
     countdown: Option<u64>,
+    /// Where it strikes again and again: at every so-manieth call.
+    every: Option<u64>,
     fault: Fault,
 }
 
@@ -98,12 +103,18 @@ impl Faults {
 
     /// The `nth` call of `method` from now on (1 is the next; `*` counts calls of every method) goes wrong once.
     pub fn on(&self, method: &str, nth: u64, fault: Fault) {
-        self.0.state.lock().rules.push(Rule { method: method.to_owned(), countdown: Some(nth.max(1)), fault });
+        self.0.state.lock().rules.push(Rule { method: method.to_owned(), countdown: Some(nth.max(1)), every: None, fault });
     }
 
     /// Every call of `method` (`*` for all) goes wrong until [`Faults::clear`].
     pub fn on_every(&self, method: &str, fault: Fault) {
-        self.0.state.lock().rules.push(Rule { method: method.to_owned(), countdown: None, fault });
+        self.0.state.lock().rules.push(Rule { method: method.to_owned(), countdown: None, every: None, fault });
+    }
+
+    /// Each `nth` call of `method` (`*` counts calls of every method) goes wrong until [`Faults::clear`].
+    pub fn on_each(&self, method: &str, nth: u64, fault: Fault) {
+        let nth = nth.max(1);
+        self.0.state.lock().rules.push(Rule { method: method.to_owned(), countdown: Some(nth), every: Some(nth), fault });
     }
 
     /// Forgets all rules. Calls that are held stay held.
@@ -160,6 +171,7 @@ impl Faults {
         match fault {
             None => {}
             Some(Fault::FailBefore(error)) => return Err(error),
+            Some(Fault::Delay(duration)) => tokio::time::sleep(duration).await,
             Some(Fault::HoldBefore) => hold(&mut pass.released).await,
             Some(Fault::CrashBefore) => {
                 self.crash();
@@ -217,9 +229,10 @@ impl Faults {
                     struck.get_or_insert_with(|| rule.fault.clone());
                     true
                 }
-                Some(1) => {
+                Some(countdown) if *countdown == 1 => {
                     struck.get_or_insert_with(|| rule.fault.clone());
-                    false
+                    *countdown = rule.every.unwrap_or(0);
+                    rule.every.is_some()
                 }
                 Some(countdown) => {
                     *countdown -= 1;
@@ -242,7 +255,6 @@ async fn hold(released: &mut watch::Receiver<u64>) {
 mod tests {
     use super::*;
     use crate::fail;
-    use std::time::Duration;
 
     #[tokio::test]
     async fn only_the_named_call_fails_and_only_once() {
@@ -253,6 +265,29 @@ mod tests {
         assert!(faults.enter("start", String::new()).await.is_err());
         assert!(faults.enter("start", String::new()).await.is_ok());
         assert_eq!((faults.count("start"), faults.count("*")), (3, 4));
+    }
+
+    #[tokio::test]
+    async fn each_third_call_fails_again_and_again() {
+        let faults = Faults::new();
+        faults.on_each("start", 3, Fault::FailBefore(fail!(Timeout)));
+        let mut failed = Vec::new();
+        for call in 1..=9 {
+            assert!(faults.enter("stop", String::new()).await.is_ok());
+            if faults.enter("start", String::new()).await.is_err() {
+                failed.push(call);
+            }
+        }
+        assert_eq!(failed, [3, 6, 9]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delayed_call_goes_through_later() {
+        let faults = Faults::new();
+        faults.on_every("start", Fault::Delay(Duration::from_secs(30)));
+        let begin = tokio::time::Instant::now();
+        assert!(faults.enter("start", String::new()).await.is_ok());
+        assert_eq!(begin.elapsed(), Duration::from_secs(30));
     }
 
     #[tokio::test]

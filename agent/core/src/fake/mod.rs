@@ -10,7 +10,9 @@ mod faults;
 mod history;
 mod hypervisor;
 mod image;
+mod load;
 mod node;
+mod population;
 mod probe;
 mod store;
 
@@ -23,6 +25,8 @@ pub use faults::{Call, Fault, Faults};
 pub use history::FakeHistory;
 pub use hypervisor::FakeHypervisor;
 pub use image::FakeImageTransfer;
+pub use load::Load;
 pub use node::{FakeNode, NodeOptions};
+pub use population::Population;
 pub use probe::FakeProbe;
 pub use store::FakeStore;

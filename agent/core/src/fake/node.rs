@@ -414,7 +414,7 @@ fn isolated_network() -> Network {
     network(0xd2, "isolated", NetworkType::Isolated, "virbr1", Ipv4Addr::new(192, 168, 130, 1))
 }
 
-fn network(id: u128, name: &str, network_type: NetworkType, bridge_name: &str, gateway: Ipv4Addr) -> Network {
+pub(super) fn network(id: u128, name: &str, network_type: NetworkType, bridge_name: &str, gateway: Ipv4Addr) -> Network {
     let [a, b, c, _] = gateway.octets();
     Network {
         network_uuid: Uuid::from_u128(0x51e0_1a7e_d000_4000_8000_0000_0000_0000 + id),

@@ -1,6 +1,6 @@
 //! A host whose counters grow with the clock.
 
-use super::{Faults, NodeOptions};
+use super::{FakeNode, Faults, Load, NodeOptions};
 use crate::Result;
 use crate::model::{CpuTimes, DiskCounters, HostFacts, HostMemory, HostSample, KernelSample, NicCounters, SampleTime, Timestamp, VmTarget};
 use crate::port::{Clock, HostProbe};
@@ -19,6 +19,7 @@ pub struct FakeProbe {
     cpu_threads: u32,
     memory_bytes: u64,
     script: Mutex<Option<Script>>,
+    load: Option<Load>,
 }
 
 impl std::fmt::Debug for FakeProbe {
@@ -31,12 +32,29 @@ impl FakeProbe {
     /// A host of the size that `options` say, booted an hour before now.
     pub fn new(options: &NodeOptions, clock: Arc<dyn Clock>, faults: Faults) -> Self {
         let boot_time = Timestamp(clock.now().0.saturating_sub(Timestamp::default().plus(Duration::from_secs(3600)).0));
-        Self { clock, faults, boot_time, cpu_threads: options.cpu_threads, memory_bytes: options.memory_bytes, script: Mutex::new(None) }
+        Self {
+            clock,
+            faults,
+            boot_time,
+            cpu_threads: options.cpu_threads,
+            memory_bytes: options.memory_bytes,
+            script: Mutex::new(None),
+            load: None,
+        }
     }
 
     /// What the kernel tier says of VMs from now on. Without a script no VM has a process. It may block.
     pub fn set_script(&self, script: impl Fn(&VmTarget, SampleTime) -> Option<KernelSample> + Send + Sync + 'static) {
         *self.script.lock() = Some(Arc::new(script));
+    }
+
+    /// The host of this world: its VMs have processes, and it is as busy as `load` says.
+    pub fn of(node: &FakeNode, load: Load) -> Self {
+        let mut probe = Self::new(&node.options, node.clock.clone(), Faults::new());
+        probe.load = Some(load);
+        let world = node.clone();
+        probe.set_script(move |target, at| world.state.lock().domains.get(&target.vm_uuid).and_then(|domain| domain.kernel_sample(at)));
+        probe
     }
 
     /// The same host, booted at another time.
@@ -63,14 +81,19 @@ impl HostProbe for FakeProbe {
         let at = self.clock.sample_time();
         // On the steady clock: a wall clock that is set moves no counter.
         let uptime = at.elapsed + Duration::from_secs(3600);
-        let seconds = uptime.as_secs();
-        let total = u64::try_from(uptime.as_nanos()).unwrap_or(u64::MAX).saturating_mul(u64::from(self.cpu_threads));
+        let worked = self.load.map_or(uptime, |load| load.warp(uptime));
+        let seconds = worked.as_secs();
+        let all = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).saturating_mul(u64::from(self.cpu_threads));
+        let total = all(uptime);
+        let busy = if self.load.is_some() { (all(worked) / 5).min(total) } else { total / 4 };
+        // a tenth of the memory for the host, more with its load
+        let available = self.load.map_or(75, |load| 90 - (load.level(uptime) * 60.0) as u64);
         Ok(HostSample {
             at,
-            cpu: CpuTimes { user_nanoseconds: total / 4, idle_nanoseconds: total - total / 4, ..CpuTimes::default() },
+            cpu: CpuTimes { user_nanoseconds: busy, idle_nanoseconds: total - busy, ..CpuTimes::default() },
             memory: HostMemory {
                 total_bytes: self.memory_bytes,
-                available_bytes: self.memory_bytes / 4 * 3,
+                available_bytes: self.memory_bytes / 100 * available,
                 free_bytes: self.memory_bytes / 2,
                 ..HostMemory::default()
             },

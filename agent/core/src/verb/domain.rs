@@ -5,7 +5,7 @@ use crate::port::{DomainDisk, DomainNic, DomainSpec};
 use std::sync::Arc;
 
 /// The domain of a record whose disks are `volumes`, in device order.
-pub(super) fn domain_of(record: &VmRecord, volumes: &[Arc<Volume>], seed_path: Option<&str>) -> DomainSpec {
+pub(crate) fn domain_of(record: &VmRecord, volumes: &[Arc<Volume>], seed_path: Option<&str>) -> DomainSpec {
     let mut disks: Vec<DomainDisk> = volumes
         .iter()
         .map(|volume| DomainDisk {

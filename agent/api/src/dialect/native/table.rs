@@ -1,7 +1,7 @@
 //! The route table: every route of this API, and nothing else decides which exist.
 
 use super::resource::{
-    HOST, IMAGE, JOB, NETWORK, Nothing, TOKEN, USD, USER, VM, account, event, host, image, job, network, operation_log, repository,
+    HOST, IMAGE, JOB, NETWORK, Nothing, TOKEN, USD, USER, VM, account, event, health, host, image, job, network, operation_log, repository,
     specification, statistics, summary, token, usd, user, vm, vm_adopt, vm_change, vm_console, vm_create, vm_view,
 };
 use super::route::Method::{Get, Post};
@@ -75,11 +75,13 @@ fn vms() -> Vec<Route> {
 
 fn hosts() -> Vec<Route> {
     let host = Keyed("host", TypeSchema::of::<host::HostView<'_>>());
+    let health = Keyed("health", TypeSchema::of::<health::HealthView<'_>>());
     let host_statistics = Object(TypeSchema::of::<statistics::HostStatistics<'_>>());
     let of_vms = |path, summary| Route::list::<_, statistics::VmLoad<'_>, _, _>(path, summary, statistics::of_host_vms);
     let mut routes = vec![
         Route::list::<_, host::HostView<'_>, _, _>("/v1/host/list", "Hosts: this one", host::list),
         Route::read("/v1/host/inspect", "This host", host, host::inspect),
+        Route::read("/v1/host/health/inspect", "Whether the daemon can do its work", health, health::inspect),
         Route::read("/v1/host/statistics", "Statistics of the host", host_statistics, statistics::of_host),
         Route::read("/v1/host/statistic", "The same as /v1/host/statistics", host_statistics, statistics::of_host),
         Route::list::<_, vm_view::VmView<'_>, _, _>("/v1/host/vm/list", "VMs of the host", host::list_vms).cached(),

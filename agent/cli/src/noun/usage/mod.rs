@@ -9,7 +9,7 @@ use crate::resolve::{self, VM};
 use crate::text;
 use crate::units::{now_seconds, parse_duration};
 use crate::view;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 /// Curves of many VMs have about so many points each, unless a period is given.
@@ -32,6 +32,40 @@ pub(crate) struct UsageArgs {
     /// With --since: a table with a row for each point instead of curves
     #[arg(long, requires = "since")]
     table: bool,
+}
+
+/// Which of the busiest.
+#[derive(Debug, Args)]
+pub(crate) struct BusiestArgs {
+    /// Averages from so long ago until now
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "1h")]
+    since: u64,
+    /// Busy with what
+    #[arg(long, value_enum, default_value_t = BusyWith::Cpu)]
+    by: BusyWith,
+    /// At most this many
+    #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum BusyWith {
+    Cpu,
+    Memory,
+}
+
+/// `hvctl vm busiest`.
+pub(crate) async fn busiest(context: &mut Context, args: &BusiestArgs) -> Result<()> {
+    let start = now_seconds().saturating_sub(i64::try_from(args.since).unwrap_or(i64::MAX)).max(0);
+    let by = if args.by == BusyWith::Cpu { "cpu" } else { "memory" };
+    let query = [("start_time", start.to_string()), ("sort_by", by.to_owned()), ("top_count", args.limit.to_string())];
+    let answer = context.client.get("/v1/statistics/vm/list", &query).await?;
+    let nothing = text!("no samples; only running VMs have them"; "没有数据, 仅运行中的虚拟机有统计数据");
+    if context.out.is_json {
+        return context.out.json(&answer.raw);
+    }
+    let vms: Vec<Subject> = view::entries(&answer.value["list"]).map(|vm| (label(vm), vm.clone())).collect();
+    context.out.table(&samples::table(&vms, false), &nothing)
 }
 
 /// One VM or the host, by name, and its statistics.

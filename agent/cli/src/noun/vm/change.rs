@@ -17,6 +17,7 @@ use serde_json::json;
     .args(["new_name", "description", "auto_start", "lock", "unlock", "restart_on_crash", "metadata", "no_metadata"]))]
 pub(crate) struct UpdateArgs {
     /// Name or uuid
+    #[arg(add = crate::complete::named())]
     name: String,
     /// New name
     #[arg(long, value_name = "NAME")]
@@ -51,9 +52,10 @@ pub(crate) struct UpdateArgs {
 #[command(group = clap::ArgGroup::new("shape").multiple(true).required(true).args(["specification", "cpus", "memory"]))]
 pub(crate) struct ResizeArgs {
     /// Name or uuid
+    #[arg(add = crate::complete::named())]
     name: String,
     /// As a specification says
-    #[arg(long, alias = "spec", value_name = "SPECIFICATION", conflicts_with_all = ["cpus", "memory"])]
+    #[arg(long, alias = "spec", value_name = "SPECIFICATION", add = crate::complete::specifications(), conflicts_with_all = ["cpus", "memory"])]
     specification: Option<String>,
     /// Virtual processors
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]

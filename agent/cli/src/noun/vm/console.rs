@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::error::{Kind, Result};
 use crate::output::plain_lines;
 use crate::resolve::{self, VM};
+use crate::view;
 use clap::Args;
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -17,6 +18,7 @@ const FOLLOW_LINES: u32 = 2000;
 #[derive(Debug, Args)]
 pub(crate) struct ConsoleArgs {
     /// Name or uuid
+    #[arg(add = crate::complete::named())]
     name: String,
     /// How many lines from the end
     #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -27,6 +29,21 @@ pub(crate) struct ConsoleArgs {
     /// On a terminal, let the guest's control sequences through; a hostile guest can misuse them
     #[arg(long)]
     raw: bool,
+}
+
+/// Shows where the screen is.
+pub(crate) async fn place(context: &mut Context, wanted: &str) -> Result<()> {
+    let target = resolve::resolve(&mut context.client, &VM, wanted).await?;
+    let answer = context.client.get("/v1/vm/console/inspect", &[("vm_uuid", target.uuid)]).await?;
+    if context.out.is_json {
+        return context.out.json(&answer.raw);
+    }
+    let console = &answer.value["console"];
+    context.out.fields(&[
+        ("Type", view::text(console, "console_type").into()),
+        ("URL", view::text(console, "url").into()),
+        ("Valid until", view::time(console, "expire_time", context.out.language).into()),
+    ])
 }
 
 /// Prints, and goes on if asked to.

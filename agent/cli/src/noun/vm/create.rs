@@ -28,22 +28,22 @@ pub(crate) struct CreateArgs {
     /// Its name
     name: String,
     /// Image its root disk is made from
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", add = crate::complete::images())]
     image: Option<String>,
     /// ISO image to boot from; --disk adds an empty root disk
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", add = crate::complete::images())]
     iso: Option<String>,
     /// Kernel image to boot directly; --disk adds an empty root disk
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", add = crate::complete::images())]
     kernel: Option<String>,
     /// Initial RAM disk image, with --kernel
-    #[arg(long, value_name = "IMAGE", requires = "kernel", conflicts_with_all = ["image", "iso"])]
+    #[arg(long, value_name = "IMAGE", add = crate::complete::images(), requires = "kernel", conflicts_with_all = ["image", "iso"])]
     initrd: Option<String>,
     /// Kernel command line, with --kernel
     #[arg(long, value_name = "TEXT", requires = "kernel", conflicts_with_all = ["image", "iso"])]
     cmdline: Option<String>,
     /// Its cpu and memory, as a specification says
-    #[arg(long, alias = "spec", value_name = "SPECIFICATION", conflicts_with_all = ["cpus", "memory"])]
+    #[arg(long, alias = "spec", value_name = "SPECIFICATION", add = crate::complete::specifications(), conflicts_with_all = ["cpus", "memory"])]
     #[arg(required_unless_present_all = ["cpus", "memory"])]
     specification: Option<String>,
     /// Virtual processors
@@ -59,7 +59,7 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "NAME=SIZE", value_parser = parse_data_disk)]
     data_disk: Vec<(String, u64)>,
     /// Network of a NIC; may be repeated [default: one NIC on the node's default network]
-    #[arg(long, value_name = "NETWORK")]
+    #[arg(long, value_name = "NETWORK", add = crate::complete::networks())]
     network: Vec<String>,
     /// No NIC at all
     #[arg(long, conflicts_with = "network")]

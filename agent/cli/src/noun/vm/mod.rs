@@ -25,8 +25,10 @@ pub(crate) enum VmCommand {
     /// List VMs
     List(ListArgs),
     /// Show everything about a VM
+    #[command(alias = "inspect")]
     Show {
         /// Name or uuid
+        #[arg(add = crate::complete::named())]
         name: String,
     },
     /// Switch VMs on
@@ -50,6 +52,7 @@ pub(crate) enum VmCommand {
     /// Take over a VM that somebody else made, as it is
     Adopt {
         /// Name or uuid
+        #[arg(add = crate::complete::named())]
         name: String,
         /// Name it gets [default: its own]
         #[arg(long, value_name = "NAME")]
@@ -69,9 +72,18 @@ pub(crate) enum VmCommand {
     ResizeRevert(ManyArgs),
     /// Print the last lines of a VM's serial console
     ConsoleLog(console::ConsoleArgs),
+    /// Show where the screen of a running VM is
+    Console {
+        /// Name or uuid
+        #[arg(add = crate::complete::named())]
+        name: String,
+    },
+    /// List the VMs that were busiest, by their averages
+    Busiest(usage::BusiestArgs),
     /// Show cpu, memory, disk and network use; of every running VM if none is named
     Stats {
         /// Names or uuids
+        #[arg(add = crate::complete::named())]
         names: Vec<String>,
         #[command(flatten)]
         usage: UsageArgs,
@@ -139,6 +151,8 @@ pub(crate) async fn run(context: &mut Context, command: VmCommand) -> Result<()>
         VmCommand::ResizeConfirm(many) => power(context, &many, &CONFIRM_RESIZE).await,
         VmCommand::ResizeRevert(many) => power(context, &many, &REVERT_RESIZE).await,
         VmCommand::ConsoleLog(args) => console::run(context, &args).await,
+        VmCommand::Console { name } => console::place(context, &name).await,
+        VmCommand::Busiest(args) => usage::busiest(context, &args).await,
         VmCommand::Stats { names, usage } => usage::of_vms(context, &names, &usage).await,
     }
 }

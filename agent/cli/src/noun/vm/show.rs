@@ -26,7 +26,7 @@ fn table(list: &Value, language: Language) -> Table {
         column("ADDRESS"),
         column("IMAGE").spare(3),
         column("CREATED").spare(2),
-        column("UUID").spare(1),
+        column("UUID").whole().spare(1),
     ]);
     for vm in entries(list) {
         table.row(vec![
@@ -137,8 +137,14 @@ fn interfaces(context: &Context, list: &Value) -> Result<()> {
 }
 
 fn disks(context: &Context, list: &Value) -> Result<()> {
-    let mut table =
-        Table::new(&[column("DISK"), column("SIZE").number(), column("DEVICE"), column("BUS"), column("ROOT"), column("UUID").spare(1)]);
+    let mut table = Table::new(&[
+        column("DISK"),
+        column("SIZE").number(),
+        column("DEVICE"),
+        column("BUS"),
+        column("ROOT"),
+        column("UUID").whole().spare(1),
+    ]);
     for disk in entries(list) {
         table.row(vec![
             cell(disk, "usd_name"),

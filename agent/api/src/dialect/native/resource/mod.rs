@@ -2,6 +2,7 @@
 
 pub(super) mod account;
 pub(super) mod event;
+pub(super) mod health;
 pub(super) mod host;
 pub(super) mod image;
 pub(super) mod job;
