@@ -27,7 +27,13 @@ use output::Output;
 use std::process::ExitCode;
 use text::Language;
 
-fn main() -> ExitCode {
+/// The whole command line, for what is generated from it: man pages.
+pub fn command() -> clap::Command {
+    args::command()
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
     let (cli, shared) = args::parse();
     let language = cli.global.language.unwrap_or_else(|| Language::from_locale(variable));
     let out = Output::new(cli.global.json, language, variable("NO_COLOR").is_some_and(|value| !value.is_empty()));

@@ -1,0 +1,32 @@
+# shellcheck shell=bash
+# Cargo's own helpers that are not part of Rust, each in one version, in a folder of theirs: what the user has installed is left alone.
+# Needs common.sh and rust.sh.
+
+# shellcheck disable=SC2034 # looked up by name
+declare -A TOOL_VERSIONS=(
+    [cargo-cyclonedx]=0.5.9
+    [cargo-deb]=3.8.0
+    [cargo-deny]=0.20.2
+    [cargo-fuzz]=0.13.2
+    [cargo-generate-rpm]=0.21.1
+)
+
+# need_tool NAME [CARGO_INSTALL_OPTION...] — makes it callable; compiles it, once, where it is not there.
+need_tool() {
+    local name=$1 version=${TOOL_VERSIONS[$1]} began=$SECONDS root
+    shift
+    need_cargo
+    root=$(tools_root)
+    export PATH=$root/bin:$PATH
+    if [ "$(tool_version "$root" "$name")" = "$version" ]; then return; fi
+    note "installing $name $version below $root: one to five minutes, once"
+    as_builder cargo install --quiet --locked --root "$root" "$@" "$name@$version" || return 1
+    note "installed $name in $((SECONDS - began)) s"
+}
+
+# Beside cargo's downloads: what keeps those between runs keeps these.
+tools_root() { as_builder sh -c 'echo "${CARGO_HOME:-$HOME/.cargo}/hvnode-tools"'; }
+
+tool_version() { # ROOT NAME
+    as_builder cargo install --list --root "$1" 2>/dev/null | sed -n "s/^$2 v\([^ :]*\).*/\1/p"
+}
