@@ -25,6 +25,7 @@ need_tool() {
 }
 
 # Beside cargo's downloads: what keeps those between runs keeps these.
+# shellcheck disable=SC2016 # expanded by whoever builds
 tools_root() { as_builder sh -c 'echo "${CARGO_HOME:-$HOME/.cargo}/hvnode-tools"'; }
 
 tool_version() { # ROOT NAME

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// The node agent: drives KVM guests through libvirt and serves the API.
 #[derive(Debug, Parser)]
-#[command(name = "hvnoded", version, about, args_conflicts_with_subcommands = true)]
+#[command(name = "hvnoded", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
     /// Configuration file [default: /etc/hvnode/hvnode.toml]
     #[arg(long, value_name = "FILE")]

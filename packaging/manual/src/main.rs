@@ -38,14 +38,22 @@ fn complain(problem: &str) -> ExitCode {
 fn write_all(folder: &Path) -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(folder)?;
     clap_mangen::generate_to(hvctl::command().disable_help_subcommand(true), folder)?;
-    std::fs::write(folder.join("hvnoded.8"), hvnoded()?)?;
+    let mut command = daemon::Arguments::command().disable_help_subcommand(true);
+    command.build();
+    std::fs::write(folder.join("hvnoded.8"), hvnoded(&command)?)?;
+    for sub in command.get_subcommands() {
+        let title = format!("hvnoded-{}", sub.get_name());
+        let mut page = Vec::new();
+        Man::new(sub.clone()).title(&title).section("8").manual(MANUAL).render(&mut page)?;
+        std::fs::write(folder.join(format!("{title}.8")), page)?;
+    }
     std::fs::write(folder.join("hvnode.toml.5"), configuration::page(include_str!("../../../config/hvnode.toml")))?;
     Ok(())
 }
 
 /// The daemon's page: its command line, then what no option says.
-fn hvnoded() -> Result<Vec<u8>, Box<dyn Error>> {
-    let man = Man::new(daemon::Arguments::command()).section("8").manual(MANUAL);
+fn hvnoded(command: &clap::Command) -> Result<Vec<u8>, Box<dyn Error>> {
+    let man = Man::new(command.clone()).section("8").manual(MANUAL);
     let mut page = Vec::new();
     man.render(&mut page)?;
     let mut more = Roff::new();
@@ -120,8 +128,8 @@ mod tests {
 
     #[test]
     fn the_daemons_page_has_its_options_and_what_no_option_says() {
-        let page = String::from_utf8(hvnoded().unwrap()).unwrap();
-        for expected in [".TH hvnoded 8", "\\-\\-check\\-config", ".SH SIGNALS", "state.db.backup\\-vN"] {
+        let page = String::from_utf8(hvnoded(&daemon::Arguments::command()).unwrap()).unwrap();
+        for expected in [".TH hvnoded 8", "\\-\\-check\\-config", "drives KVM guests", ".SH SIGNALS", "state.db.backup\\-vN"] {
             assert!(page.contains(expected), "{expected} is not in {page}");
         }
     }
