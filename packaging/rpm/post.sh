@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # After installation and upgrade. $1 is how many versions of the package there are: 1 at the first installation.
 systemd-sysusers hvnode.conf >/dev/null 2>&1 || :
 if [ -d /run/systemd/system ]; then
