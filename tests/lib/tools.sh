@@ -11,18 +11,20 @@ declare -A TOOL_VERSIONS=(
     [cargo-generate-rpm]=0.21.1
 )
 
-# need_tool NAME [CARGO_INSTALL_OPTION...] — makes it callable; compiles it, once, where it is not there.
+# need_tool NAME [CARGO_INSTALL_OPTION...] — compiles it, once, where it is not there. It is called with with_tools.
 need_tool() {
     local name=$1 version=${TOOL_VERSIONS[$1]} began=$SECONDS root
     shift
     need_cargo
     root=$(tools_root)
-    export PATH=$root/bin:$PATH
     if [ "$(tool_version "$root" "$name")" = "$version" ]; then return; fi
     note "installing $name $version below $root: one to five minutes, once"
     as_builder cargo install --quiet --locked --root "$root" "$@" "$name@$version" || return 1
     note "installed $name in $((SECONDS - began)) s"
 }
+
+# with_tools COMMAND... — the path is changed for this command alone: build scripts of C code run anew wherever it is another one.
+with_tools() { PATH=$(tools_root)/bin:$PATH "$@"; }
 
 # Beside cargo's downloads: what keeps those between runs keeps these.
 # shellcheck disable=SC2016 # expanded by whoever builds
