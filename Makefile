@@ -39,4 +39,5 @@ lint: ## formatting, clippy, shellcheck, cargo-deny
 	@tests/lint
 
 fuzz: ## every fuzz target for a while: make fuzz SECONDS=60
+	@packaging/install-packages build fuzz
 	@tests/fuzz $(if $(filter command line environment,$(origin SECONDS)),"$(SECONDS)",20)
