@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help quickstart quickstart-stop devnode devnode-stop test test-systemd crash lint
+.PHONY: help quickstart quickstart-stop devnode devnode-stop test test-systemd crash lint deb rpm fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -24,8 +24,20 @@ test: ## everything that continuous integration runs
 crash: ## the crash campaign: make crash ROUNDS=50 [SEED=n]
 	@tests/crash "$(or $(ROUNDS),50)" "$(or $(SEED),7)"
 
-test-systemd: ## the service on a real systemd with a real libvirt, in a container of its own: minutes
+deb: ## a Debian package, in target/package (HVNODE_BUILD=debug for a quick one)
+	@packaging/install-packages build package
+	@packaging/packages deb
+
+rpm: ## an RPM package, in target/package
+	@packaging/install-packages build package
+	@packaging/packages rpm
+
+test-systemd: ## the Debian package on a real systemd with a real libvirt, in a container of its own: minutes
 	@tests/systemd-container
 
 lint: ## formatting, clippy, shellcheck, cargo-deny
 	@tests/lint
+
+fuzz: ## every fuzz target for a while: make fuzz SECONDS=60
+	@packaging/install-packages build fuzz
+	@tests/fuzz $(if $(filter command line environment,$(origin SECONDS)),"$(SECONDS)",20)

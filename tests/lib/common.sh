@@ -6,7 +6,7 @@ TARGET=$REPO/target
 # Cargo may be told to build elsewhere; everything else of ours stays in $TARGET.
 # shellcheck disable=SC2034 # for those who source this
 CARGO_OUT=${CARGO_TARGET_DIR:-$TARGET}
-export PATH=$PATH:/usr/sbin:/sbin
+case :$PATH: in *:/usr/sbin:*) ;; *) export PATH=$PATH:/usr/sbin:/sbin ;; esac
 
 # Whether output goes to a person's terminal: colours are for people only.
 if [ -t 1 ] && [ "${TERM:-dumb}" != dumb ] && [ -z "${NO_COLOR:-}" ]; then

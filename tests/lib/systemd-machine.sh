@@ -18,7 +18,7 @@ export HVNODE_SUITE
 # What a user of hvnode has on a small server, and what the checks need.
 MACHINE_PACKAGES="systemd systemd-sysv dbus polkitd kmod procps util-linux iproute2 curl jq
     libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-daemon-config-network libvirt-daemon-config-nwfilter libvirt-clients
-    qemu-system-x86 qemu-utils dnsmasq-base iptables nftables"
+    qemu-system-x86 qemu-utils dnsmasq-base iptables nftables man-db zsh fish"
 # They would write to the machine's kernel, or wait for hardware.
 MACHINE_MASKED="systemd-sysctl.service systemd-modules-load.service systemd-binfmt.service systemd-udevd.service systemd-udevd-kernel.socket
     systemd-udevd-control.socket systemd-udev-trigger.service systemd-udev-settle.service systemd-remount-fs.service console-getty.service

@@ -17,6 +17,9 @@ mod domain;
 mod event;
 mod fault;
 mod ffi;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hypervisor;
 mod link;
 mod network;

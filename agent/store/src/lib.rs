@@ -5,6 +5,7 @@
 //! the file now and then. Objects are JSON documents
 //! beside the few columns that lists filter and sort by. No other crate knows SQL.
 
+mod backup;
 mod check;
 mod encode;
 mod error;

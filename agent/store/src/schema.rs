@@ -1,5 +1,6 @@
 //! Opening a database file: whose it is, which version its tables have, how connections are set up.
 
+use crate::backup;
 use crate::error::failed;
 use hvnode_core::{Result, at, fail};
 use rusqlite::config::DbConfig;
@@ -62,18 +63,24 @@ pub(crate) fn lock(path: &Path) -> Result<File> {
     }
 }
 
-/// Opens the database for writing; makes or upgrades it where needed. Refuses what is not ours and what a newer version wrote.
+/// Opens the database for writing; makes or upgrades it where needed, an upgrade only after a copy was made. Refuses what is not ours and what a newer version wrote.
 pub(crate) fn open_writer(path: &Path, layout: &Layout) -> Result<Connection> {
     let connection = connect_writer(path)?;
     let shown = path.display();
     match identify(&connection, layout)? {
-        Identity::Version(version) => prepare(connection, version, layout),
+        Identity::Version(version) => {
+            // An empty file has nothing to lose.
+            if (1..layout.migrations.len()).contains(&version) {
+                backup::before_upgrade(&connection, path, version)?;
+            }
+            prepare(connection, version, layout)
+        }
         Identity::Newer(version) => {
             let known = layout.migrations.len();
             Err(fail!(
                 StoreFailed,
-                "{shown} has schema version {version}, this hvnoded knows up to {known}: use the newer hvnoded or restore a backup";
-                "{shown} 的结构版本为 {version}, 此hvnoded最高支持 {known}: 请使用新版hvnoded或恢复备份"
+                "{shown} has schema version {version}, this hvnoded knows up to {known}: install the newer hvnoded again, or put the copy that it made before its upgrade ({shown}.backup-v{known} or older) in the place of {shown}";
+                "{shown} 的结构版本为 {version}, 此hvnoded最高支持 {known}: 请重新安装新版hvnoded, 或用其升级前的备份 ({shown}.backup-v{known} 或更早) 替换 {shown}"
             ))
         }
         Identity::Foreign => Err(fail!(StoreFailed, "{shown} is a database of another program"; "{shown} 是其他程序的数据库")),

@@ -1,19 +1,16 @@
 //! The store as the rest of the daemon sees it.
 
+use crate::backup;
 use crate::check::Checker;
 use crate::encode::statements;
-use crate::error::{DamageGuard, failed};
+use crate::error::DamageGuard;
 use crate::reader::Readers;
 use crate::writer::{StoreStatistics, Writer};
 use crate::{query, schema};
 use async_trait::async_trait;
 use hvnode_core::model::{Event, Job, Operation, Timestamp};
 use hvnode_core::port::{Durability, JobFilter, Listing, OperationFilter, Page, Store, StoredState, Write};
-use hvnode_core::{Result, at, fail};
-use rusqlite::Connection;
-use rusqlite::backup::{Backup, StepResult};
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use hvnode_core::{Result, at};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -29,7 +26,8 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the database, makes it (mode 0600) where there is none, brings its tables to this version. Blocks for as long as the disk takes.
+    /// Opens the database, makes it (mode 0600) where there is none, brings its tables to this version; what is upgraded is copied to
+    /// `….backup-vN` first. Blocks for as long as the disk takes.
     ///
     /// # Errors
     /// `StoreFailed`: not reachable, in use by another daemon, damaged, of another program, or written by a newer version.
@@ -65,7 +63,7 @@ impl SqliteStore {
         // A copy of what is damaged must not replace a good one.
         self.guard.check()?;
         let path = path.into();
-        self.readers.run(move |connection| back_up(connection, &path)).await
+        self.readers.run(move |connection| backup::copy_to(connection, &path)).await
     }
 
     #[cfg(test)]
@@ -77,25 +75,6 @@ impl SqliteStore {
     pub(crate) fn writer(&self) -> &Writer {
         &self.writer
     }
-}
-
-/// Copies into a file beside `path` first: a half-made copy never carries the good name.
-fn back_up(source: &Connection, path: &Path) -> Result<()> {
-    let shown = path.display();
-    let refused = |error| fail!(StoreFailed, "backup {shown} cannot be written"; "无法写入备份 {shown}").caused_by(error);
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".part");
-    let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&partial).map_err(refused)?;
-    let mut target = Connection::open(&partial).map_err(failed)?;
-    let step = Backup::new(source, &mut target).and_then(|backup| backup.step(-1)).map_err(failed)?;
-    if step != StepResult::Done {
-        return Err(fail!(StoreFailed, "the database was busy, try the backup again"; "数据库忙, 请重试备份"));
-    }
-    target.close().map_err(|(_, error)| failed(error))?;
-    file.sync_all().map_err(refused)?;
-    std::fs::rename(&partial, path).map_err(refused)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(refused)
 }
 
 #[async_trait]

@@ -1,6 +1,6 @@
 //! Which files are opened, which are refused, and how they look afterwards.
 
-use super::{ALL, account, folder, image, job, operation, settings, specification, token, vm, vm_event, volume};
+use super::{ALL, account, beside, folder, image, job, operation, settings, specification, token, vm, vm_event, volume};
 use crate::SqliteStore;
 use hvnode_core::ErrorCode;
 use hvnode_core::model::{JobStatus, TokenRecord};
@@ -8,6 +8,7 @@ use hvnode_core::port::{Durability, JobFilter, Store, Write};
 use rusqlite::Connection;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -70,16 +71,76 @@ fn a_database_of_a_newer_version_is_refused_and_not_touched() {
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 77).unwrap();
     let before = std::fs::read(&path).unwrap();
     refused(SqliteStore::open(&path), "schema version 77");
+    refused(SqliteStore::open(&path), &format!("{}.backup-v3", path.display()));
     assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+/// The database as the first release left it.
+fn version_1(path: &Path) {
+    let old = Connection::open(path).unwrap();
+    old.pragma_update(None, "journal_mode", "WAL").unwrap();
+    old.execute_batch(include_str!("version_1.sql")).unwrap();
+}
+
+fn version_of(path: &Path) -> i32 {
+    Connection::open(path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+}
+
+fn names(folder: &Path, part: &str) -> Vec<String> {
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.contains(part)).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn an_upgrade_leaves_a_copy_of_what_was_there() {
+    let (folder, path) = folder();
+    version_1(&path);
+    let copy = beside(&path, ".backup-v1");
+    std::fs::write(&copy, "of an upgrade that was taken back long ago").unwrap();
+    drop(SqliteStore::open(&path).unwrap());
+    assert_eq!((version_of(&path), version_of(&copy)), (3, 1));
+    assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(names(folder.path(), "backup"), ["state.db.backup-v1"]);
+    // The way back: the copy in the place of the database is all that the older program needs, and can be upgraded again.
+    std::fs::rename(&copy, &path).unwrap();
+    assert_eq!(SqliteStore::open(&path).unwrap().load().await.unwrap().vms.len(), 2);
+}
+
+#[test]
+fn without_an_upgrade_no_copy_is_made_and_of_old_copies_few_are_kept() {
+    let (folder, path) = folder();
+    drop(SqliteStore::open(&path).unwrap());
+    drop(SqliteStore::open(&path).unwrap());
+    assert_eq!(names(folder.path(), "backup"), Vec::<String>::new());
+    let connection = Connection::open(&path).unwrap();
+    let mine = "state.db.backup-vmine";
+    for name in ["state.db.backup-v0", mine, "other.db.backup-v0"] {
+        std::fs::write(folder.path().join(name), "").unwrap();
+    }
+    for version in 1..=11 {
+        crate::backup::before_upgrade(&connection, &path, version).unwrap();
+    }
+    let kept = ["other.db.backup-v0", "state.db.backup-v10", "state.db.backup-v11", "state.db.backup-v9", mine];
+    assert_eq!(names(folder.path(), "backup"), kept);
+}
+
+#[test]
+fn what_cannot_be_copied_is_not_upgraded() {
+    let (folder, path) = folder();
+    version_1(&path);
+    // In the way of the copy.
+    std::fs::create_dir_all(beside(&path, ".backup-v1").join("full")).unwrap();
+    refused(SqliteStore::open(&path), "state.db.backup-v1 cannot be written");
+    assert_eq!(version_of(&path), 1);
+    assert_eq!(names(folder.path(), ".part"), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn a_database_of_version_1_is_upgraded_with_everything_in_it() {
     let (_folder, path) = folder();
-    let old = Connection::open(&path).unwrap();
-    old.pragma_update(None, "journal_mode", "WAL").unwrap();
-    old.execute_batch(include_str!("version_1.sql")).unwrap();
-    drop(old);
+    version_1(&path);
     let store = SqliteStore::open(&path).unwrap();
     assert!(store.check_integrity().await.unwrap().is_empty());
     let state = store.load().await.unwrap();
@@ -103,8 +164,7 @@ async fn a_database_of_version_1_is_upgraded_with_everything_in_it() {
     drop(store);
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(store.event_bounds().await.unwrap(), (1, 1));
-    let version: i32 = Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-    assert_eq!(version, 3);
+    assert_eq!(version_of(&path), 3);
 }
 
 #[test]
