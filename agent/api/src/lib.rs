@@ -15,6 +15,7 @@ pub mod listener;
 pub mod metrics;
 pub mod records;
 pub mod strict;
+mod upload;
 
 #[cfg(test)]
 mod test_support;

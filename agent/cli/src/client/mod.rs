@@ -5,6 +5,7 @@ mod envelope;
 mod follow;
 mod session;
 mod stream;
+mod upload;
 mod wire;
 
 pub(crate) use endpoint::Endpoint;

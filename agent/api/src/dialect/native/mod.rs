@@ -28,10 +28,12 @@ mod serve;
 mod table;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 pub use envelope::NativeOptions;
 pub use openapi::{offered, openapi};
 pub use serve::NativeErrors;
+pub use upload::is_upload;
 
 use crate::context::ApiContext;
 use axum::extract::Request;

@@ -4,7 +4,7 @@ use super::cache::ListCache;
 use super::call::{Call, DIALECT, Failure};
 use super::envelope::{self, Data, NativeOptions};
 use super::route::{Method, Offer, Route};
-use super::{audit, decode, event_stream, input};
+use super::{audit, decode, event_stream, input, upload};
 use crate::body::{drain, read_body};
 use crate::context::{ApiContext, FrameErrors, NodeIdentity, Peer, RequestId};
 use crate::strict;
@@ -125,6 +125,10 @@ async fn write_unlogged(route: &Route, call: &mut Call, parts: &Parts, body: &mu
     check_role(route, &call.caller)?;
     if matches!(route.offer, Offer::NotBuilt | Offer::NotOnOneNode) {
         return (route.handler)(call.clone(), Map::new()).await;
+    }
+    if route.offer == Offer::Upload {
+        *object = input::query_object(parts.uri.query()).map_err(at!())?;
+        return upload::run(call, &parts.headers, body, object).await;
     }
     let bytes = read_body(std::mem::take(body), call.context.body_bytes_max).await.map_err(at!())?;
     input::check_content_type(&parts.headers, bytes.is_empty()).map_err(at!())?;

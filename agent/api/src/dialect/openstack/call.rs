@@ -3,7 +3,6 @@
 use super::errors::Fault;
 use super::serve::Shared;
 use axum::body::Body;
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use hvnode_core::engine::Snapshot;
@@ -119,7 +118,9 @@ impl Call {
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: StatusCode,
-    pub(super) body: Option<Bytes>,
+    pub(super) body: Option<Body>,
+    /// The body comes as fast as the client takes it.
+    pub(super) is_long: bool,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -128,7 +129,7 @@ impl Reply {
     pub(super) fn json(status: u16, body: &impl Serialize) -> Result<Self, Fault> {
         let body =
             serde_json::to_vec(body).map_err(|error| Fault::from(fail!(Internal, "an answer cannot be written").caused_by(error)))?;
-        Ok(Self { status: status_code(status), body: Some(body.into()), headers: Vec::new() })
+        Ok(Self { body: Some(body.into()), ..Self::empty(status) })
     }
 
     /// 200 with JSON.
@@ -138,7 +139,12 @@ impl Reply {
 
     /// Without a body.
     pub(super) fn empty(status: u16) -> Self {
-        Self { status: status_code(status), body: None, headers: Vec::new() }
+        Self { status: status_code(status), body: None, is_long: false, headers: Vec::new() }
+    }
+
+    /// With a body that is made while the client takes it.
+    pub(super) fn stream(status: u16, body: Body) -> Self {
+        Self { body: Some(body), is_long: true, ..Self::empty(status) }
     }
 
     /// With one more header; left out where its text cannot stand in one.

@@ -65,6 +65,12 @@ pub fn offered() -> Vec<Offered> {
     routes.chain(compute::actions::offered()).collect()
 }
 
+/// Does this request bring the bytes of an image?
+pub fn is_upload(method: &http::Method, path: &str) -> bool {
+    let path = path.trim_end_matches('/');
+    *method == http::Method::PUT && path.starts_with("/image/v2/images/") && path.ends_with("/file")
+}
+
 /// The OpenStack API over an engine.
 pub fn router(context: ApiContext, options: OpenStackOptions) -> Router {
     let shared = Arc::new(Shared { context, options, creating: Default::default() });

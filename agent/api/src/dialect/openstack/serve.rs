@@ -6,7 +6,7 @@ use super::errors::{self, Fault};
 use super::table::{Access, BodyKind, Mounted};
 use super::{OpenStackOptions, change, convert, version};
 use crate::body::{drain, read_body};
-use crate::context::{ApiContext, Peer, RequestId};
+use crate::context::{ApiContext, LongAnswer, Peer, RequestId};
 use crate::strict;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, RawPathParams, Request};
@@ -129,10 +129,9 @@ async fn run(shared: &Arc<Shared>, row: &Mounted, parts: &mut Parts, body: &mut 
     }
     let note = (row.route.access == Access::Write).then(|| change::Note::of(&call));
     let outcome = (row.route.handler)(call).await;
-    if let (Some(note), Err(fault)) = (note, &outcome)
-        && !fault.is_recorded
-    {
-        note.record(&shared.context, Some(&fault.as_error())).await;
+    let refused = outcome.as_ref().err().filter(|fault| !fault.is_recorded).map(Fault::as_error);
+    if let (Some(note), Some(error)) = (note, refused) {
+        note.record(&shared.context, Some(&error)).await;
     }
     outcome
 }
@@ -172,14 +171,17 @@ async fn json_body(call: &Call, body: &mut Body) -> Result<Value, Fault> {
 }
 
 fn success(reply: super::call::Reply) -> Response {
-    let mut response = Response::new(reply.body.map_or_else(Body::empty, Body::from));
+    let mut response = Response::new(reply.body.unwrap_or_default());
     *response.status_mut() = reply.status;
+    if reply.is_long {
+        response.extensions_mut().insert(LongAnswer);
+    }
     let has_body = axum::body::HttpBody::size_hint(response.body()).upper() != Some(0);
     let headers = response.headers_mut();
-    if has_body {
+    headers.extend(reply.headers);
+    if has_body && !headers.contains_key(header::CONTENT_TYPE) {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    headers.extend(reply.headers);
     response
 }
 

@@ -7,7 +7,7 @@ use super::super::errors::Fault;
 use super::one;
 use super::properties::{Announced, IMAGE, Properties, take_text};
 use hvnode_core::model::{Firmware, ImageFormat, NameFault, Timestamp, check_name};
-use hvnode_core::verb::{ChangeInput, CreateImageInput, DeleteImageInput, UpdateImageInput};
+use hvnode_core::verb::{ChangeInput, CreateImageInput, DeleteImageInput, ImageSource, UpdateImageInput};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -57,7 +57,7 @@ pub(in super::super) async fn create(mut call: Call) -> Outcome {
     for (key, value) in &object {
         properties.set(key, Some(value).filter(|value| !value.is_null()))?;
     }
-    let announced = Announced { name, disk_format, container_format, properties, create_time: Timestamp::now() };
+    let announced = Announced { name, disk_format, container_format, properties, create_time: Timestamp::now(), checksum: String::new() };
     check_formats(&announced)?;
     let snapshot = call.snapshot();
     let open = records
@@ -102,12 +102,12 @@ pub(in super::super) async fn import(call: Call) -> Outcome {
     method.end()?;
     fields.ignore(&["all_stores", "all_stores_must_succeed", "stores"]);
     fields.end()?;
-    call.submit(create_input(uuid, &announced, url)?).await?;
+    call.submit(create_input(uuid, &announced, ImageSource::Url(url))?).await?;
     Ok(Reply::empty(202))
 }
 
 /// What was announced, as the engine takes it.
-pub(super) fn create_input(uuid: Uuid, announced: &Announced, url: String) -> Result<ChangeInput, Fault> {
+pub(super) fn create_input(uuid: Uuid, announced: &Announced, source: ImageSource) -> Result<ChangeInput, Fault> {
     let format = announced.disk_format.as_deref().and_then(format_of);
     let format =
         format.ok_or_else(|| Fault::bad_request("disk_format and container_format must be set before an image gets its bytes."))?;
@@ -121,7 +121,7 @@ pub(super) fn create_input(uuid: Uuid, announced: &Announced, url: String) -> Re
         image_uuid: Some(uuid),
         image_name: announced.name.clone(),
         description: custom("description"),
-        url,
+        source,
         format,
         checksum: String::new(),
         firmware,
@@ -168,6 +168,7 @@ pub(in super::super) async fn patch(call: Call) -> Outcome {
         container_format: None,
         properties: Properties::of(records, uuid),
         create_time: image.map(|image| image.create_time).unwrap_or_default(),
+        checksum: String::new(),
     });
     let mut update = UpdateImageInput { image_uuid: uuid, ..UpdateImageInput::default() };
     for Step { key, value } in steps(&call.body)? {

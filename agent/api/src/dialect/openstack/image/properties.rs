@@ -54,6 +54,9 @@ pub(super) struct Announced {
     pub(super) container_format: Option<String>,
     pub(super) properties: Properties,
     pub(super) create_time: Timestamp,
+    /// MD5 of the bytes, where they came in through this API: nobody else wants it.
+    #[serde(default)]
+    pub(super) checksum: String,
 }
 
 impl Announced {
@@ -71,7 +74,11 @@ impl Properties {
     /// Of an image that has bytes; images of other origin are everybody's.
     pub(super) fn of(records: &Records, uuid: Uuid) -> Self {
         let announced = Announced::of(records, uuid).map(|announced| announced.properties);
-        announced.unwrap_or_else(|| Self { visibility: "public".into(), ..Self::default() })
+        announced.unwrap_or_else(Self::of_others)
+    }
+
+    pub(super) fn of_others() -> Self {
+        Self { visibility: "public".into(), ..Self::default() }
     }
 
     /// Sets one key; null or absent takes it away.
