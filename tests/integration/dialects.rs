@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 /// A node with every dialect on a port of its private host, and the password of its first account.
 pub(crate) async fn node_with_all_dialects() -> (Node, String) {
     let settings = [
+        r#"HVNODE__LISTEN__NATIVE__TCP=["127.0.0.1:7070"]"#,
         r#"HVNODE__LISTEN__OPENSTACK__TCP=["127.0.0.1:5000"]"#,
         r#"HVNODE__LISTEN__ZSTACK__TCP=["127.0.0.1:8080"]"#,
         r#"HVNODE__LISTEN__CHIMESTACK__TCP=["127.0.0.1:8801"]"#,
@@ -78,4 +79,17 @@ async fn the_openstack_clients_as_they_are_run_the_life_of_a_vm_and_leave_nothin
     node.assert_nothing_is_left();
     let images = node.client.get("/v1/repository/image/list").await.ok();
     assert_eq!(images["total_count"], 3, "{images}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_vm_is_made_stopped_started_and_deleted_each_through_another_api() {
+    let clients = openstack_clients();
+    let (node, password) = node_with_all_dialects().await;
+    let (python, flow, credentials) = (format!("{clients}/bin/python"), client("one_vm_flow.py"), openstack_credentials(&password));
+    let mut words = vec!["env"];
+    words.extend(credentials.iter().map(String::as_str));
+    words.extend([python.as_str(), &flow, "--password", &password, "--image", "demo", "--seeds", "/var/lib/hvnode/volumes"]);
+    let said = node.host.run(&words);
+    assert!(said.contains("ok: one VM through all APIs"), "{said}");
+    node.assert_nothing_is_left();
 }

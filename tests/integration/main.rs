@@ -26,3 +26,4 @@ mod refusals;
 mod restarts;
 mod sampling;
 mod statistics;
+mod uploads;

@@ -11,6 +11,7 @@ pub mod context;
 pub mod dialect;
 pub mod frame;
 pub mod health;
+mod list_cache;
 pub mod listener;
 pub mod metrics;
 pub mod records;

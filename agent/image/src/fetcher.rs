@@ -194,7 +194,8 @@ impl ImageTransfer for ImageFetcher {
 
     async fn read(&self, path: &str, offset: u64) -> Result<ImageReader> {
         let permit = Arc::clone(&self.readers).try_acquire_owned();
-        let permit = permit.map_err(|_| fail!(TooManyRequests, "as many images are read as may be, try again"; "镜像下载数已达上限，请重试"))?;
+        let permit =
+            permit.map_err(|_| fail!(TooManyRequests, "as many images are read as may be, try again"; "镜像下载数已达上限，请重试"))?;
         upload::read(PathBuf::from(path), offset, self.config.idle_timeout, permit).await
     }
 

@@ -104,7 +104,8 @@ impl Verb for CreateImage {
         context.check_cancel()?;
         let fetched = if self.is_upload {
             let upload = context.carried.upload.take();
-            let upload = upload.ok_or_else(|| fail!(ImageDownloadFailed, "the bytes are gone, send them again"; "数据已丢失，请重新上传"))?;
+            let upload =
+                upload.ok_or_else(|| fail!(ImageDownloadFailed, "the bytes are gone, send them again"; "数据已丢失，请重新上传"))?;
             context.images.receive(&self.request, upload, context.transfer.clone()).await?
         } else {
             context.images.fetch(&self.request, context.transfer.clone()).await?

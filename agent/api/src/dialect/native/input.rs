@@ -31,7 +31,9 @@ pub(super) fn check_is_bytes(headers: &HeaderMap) -> Result<()> {
     if text.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/octet-stream") {
         return Ok(());
     }
-    Err(fail!(ParseParameter, "the header Content-Type must be application/octet-stream"; "请求头 Content-Type 必须是 application/octet-stream"))
+    Err(
+        fail!(ParseParameter, "the header Content-Type must be application/octet-stream"; "请求头 Content-Type 必须是 application/octet-stream"),
+    )
 }
 
 fn content_type_error() -> hvnode_core::AgentError {

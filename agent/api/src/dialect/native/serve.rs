@@ -1,12 +1,12 @@
 //! From an HTTP request to an HTTP answer: the path every request takes, whatever its route.
 
-use super::cache::ListCache;
 use super::call::{Call, DIALECT, Failure};
 use super::envelope::{self, Data, NativeOptions};
 use super::route::{Method, Offer, Route};
 use super::{audit, decode, event_stream, input, upload};
 use crate::body::{drain, read_body};
 use crate::context::{ApiContext, FrameErrors, NodeIdentity, Peer, RequestId};
+use crate::list_cache::ListCache;
 use crate::strict;
 use axum::body::Body;
 use axum::extract::Request;

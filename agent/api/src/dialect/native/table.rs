@@ -110,7 +110,8 @@ fn images(is_alias: bool) -> Vec<Route> {
             path("/v1/repository/image/delete", "/v1/image/delete"),
             "Remove an image that no VM's disk depends on",
         ),
-        Route::upload::<image::UploadImage, image::ImageView<'_>>(upload_path, "Send an image: the body is the file", "image").about(&IMAGE),
+        Route::upload::<image::UploadImage, image::ImageView<'_>>(upload_path, "Send an image: the body is the file", "image")
+            .about(&IMAGE),
     ]
 }
 

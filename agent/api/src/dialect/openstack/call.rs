@@ -3,6 +3,7 @@
 use super::errors::Fault;
 use super::serve::Shared;
 use axum::body::Body;
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use hvnode_core::engine::Snapshot;
@@ -118,9 +119,9 @@ impl Call {
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: StatusCode,
-    pub(super) body: Option<Body>,
-    /// The body comes as fast as the client takes it.
-    pub(super) is_long: bool,
+    pub(super) body: Option<Bytes>,
+    /// In its place a body that comes as fast as the client takes it.
+    pub(super) stream: Option<Body>,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -139,12 +140,17 @@ impl Reply {
 
     /// Without a body.
     pub(super) fn empty(status: u16) -> Self {
-        Self { status: status_code(status), body: None, is_long: false, headers: Vec::new() }
+        Self { status: status_code(status), body: None, stream: None, headers: Vec::new() }
     }
 
     /// With a body that is made while the client takes it.
     pub(super) fn stream(status: u16, body: Body) -> Self {
-        Self { body: Some(body), is_long: true, ..Self::empty(status) }
+        Self { stream: Some(body), ..Self::empty(status) }
+    }
+
+    /// 200 with JSON that was written before.
+    pub(super) fn again(body: Bytes) -> Self {
+        Self { body: Some(body), ..Self::empty(200) }
     }
 
     /// With one more header; left out where its text cannot stand in one.

@@ -7,6 +7,7 @@ mod outage;
 mod overload;
 mod reasons;
 mod resize;
+mod uploads;
 
 use super::*;
 use crate::ErrorCode;

@@ -162,14 +162,7 @@ pub(in super::super) async fn patch(call: Call) -> Outcome {
     let records = &call.shared.context.records;
     let snapshot = call.snapshot();
     let image = snapshot.images.get(&uuid);
-    let mut announced = Announced::of(records, uuid).unwrap_or_else(|| Announced {
-        name: image.map(|image| image.image_name.clone()).unwrap_or_default(),
-        disk_format: None,
-        container_format: None,
-        properties: Properties::of(records, uuid),
-        create_time: image.map(|image| image.create_time).unwrap_or_default(),
-        checksum: String::new(),
-    });
+    let mut announced = Announced::of_any(&call, uuid);
     let mut update = UpdateImageInput { image_uuid: uuid, ..UpdateImageInput::default() };
     for Step { key, value } in steps(&call.body)? {
         let text = || value.as_ref().and_then(Value::as_str).map(str::to_owned).unwrap_or_default();

@@ -110,7 +110,8 @@ impl Span {
 
     /// `bytes=5-9`, `bytes=5-` or `bytes=-5`. What is no single range of bytes asks for everything, as HTTP has it.
     fn narrowed(self, text: &str) -> Option<Self> {
-        let Some((first, last)) = text.strip_prefix("bytes=").filter(|rest| !rest.contains(',')).and_then(|rest| rest.split_once('-')) else {
+        let Some((first, last)) = text.strip_prefix("bytes=").filter(|rest| !rest.contains(',')).and_then(|rest| rest.split_once('-'))
+        else {
             return Some(self);
         };
         let (first, end) = match (first.parse::<u64>(), last.parse::<u64>()) {

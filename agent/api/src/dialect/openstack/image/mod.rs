@@ -3,6 +3,7 @@
 pub(super) mod change;
 pub(super) mod data;
 mod properties;
+pub(super) mod tags;
 
 use super::DIALECT;
 use super::call::{Call, Outcome, Reply};
@@ -104,13 +105,8 @@ fn of_image(records: &Records, image: &Image) -> Map<String, Value> {
         properties.min_disk = gibibytes_up(image.virtual_bytes);
     }
     let times = (image.create_time, image.update_time);
-    let mut view = common(&Common {
-        id: image.image_uuid,
-        name: &image.image_name,
-        status: status_of(image),
-        times,
-        properties: &properties,
-    });
+    let mut view =
+        common(&Common { id: image.image_uuid, name: &image.image_name, status: status_of(image), times, properties: &properties });
     let (disk_format, container_format) = format_words(image.format);
     let (algorithm, digest) = image.checksum.split_once(':').unwrap_or(("", ""));
     let is_known = !digest.is_empty();

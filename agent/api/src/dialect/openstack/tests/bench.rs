@@ -118,8 +118,19 @@ impl Bench {
 
     /// Status, headers and bytes of an answer that may be no JSON. Of the administrator, unless a header says otherwise.
     pub(super) async fn bytes(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> (u16, HeaderMap, Bytes) {
-        let mut request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-        for (name, value) in [("x-auth-token", self.token.as_str())].iter().chain(headers) {
+        let all: Vec<_> = [("x-auth-token", self.token.as_str())].iter().chain(headers).copied().collect();
+        self.bytes_of(method, path, &all).await
+    }
+
+    /// The same, of whom the headers say.
+    pub(super) async fn bytes_of(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> (u16, HeaderMap, Bytes) {
+        self.bytes_with(method, path, headers, "").await
+    }
+
+    /// The same with a body.
+    pub(super) async fn bytes_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, HeaderMap, Bytes) {
+        let mut request = Request::builder().method(method).uri(path).body(Body::from(body.to_owned())).unwrap();
+        for (name, value) in headers {
             request.headers_mut().insert(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
         }
         let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();

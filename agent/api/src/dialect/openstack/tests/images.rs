@@ -29,6 +29,11 @@ async fn an_image_is_announced_imported_changed_and_removed() {
     let changed = bench.call("PATCH", &path, Some(patch)).await;
     assert_eq!((&changed.is(200)["name"], &changed.body["min_ram"], &changed.body["mine"]), (&json!("b"), &json!(64), &json!("x")));
     assert_eq!((&changed.body["status"], &changed.body["tags"]), (&json!("active"), &json!(["t"])));
+    bench.call("PUT", &format!("{path}/tags/blue"), None).await.is(204);
+    bench.call("PUT", &format!("{path}/tags/blue"), None).await.is(204);
+    bench.call("DELETE", &format!("{path}/tags/t"), None).await.is(204);
+    bench.call("DELETE", &format!("{path}/tags/t"), None).await.is(404);
+    assert_eq!(bench.get(&path).await.is(200)["tags"], json!(["blue"]));
     bench.call("PATCH", &path, Some(json!([{"op": "add", "path": "/protected", "value": true}]))).await.is(200);
     bench.call("DELETE", &path, None).await.is(403);
     bench.call("PATCH", &path, Some(json!([{"op": "replace", "path": "/protected", "value": false}]))).await.is(200);
