@@ -109,5 +109,6 @@ async fn only_so_many_files_are_given_out_at_the_same_time() {
     while fetcher.read(&path, 20 << 20).await.is_err() {
         tokio::task::yield_now().await;
     }
+    let fetcher = ImageFetcher::new(bench.config.clone());
     assert_eq!(fetcher.read("/no/such/file", 0).await.unwrap_err().code(), ErrorCode::ImageDownloadFailed);
 }

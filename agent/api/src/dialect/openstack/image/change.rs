@@ -14,6 +14,9 @@ use uuid::Uuid;
 /// Most images that are announced and have no bytes.
 const ANNOUNCED_MAX: usize = 1000;
 
+/// Keys that may be null at the making of an image: then they are as if not said.
+const NULLABLE: [&str; 6] = ["visibility", "protected", "os_hidden", "min_disk", "min_ram", "tags"];
+
 /// Disk formats and what they are here.
 fn format_of(disk_format: &str) -> Option<ImageFormat> {
     match disk_format {
@@ -55,6 +58,11 @@ pub(in super::super) async fn create(mut call: Call) -> Outcome {
     let mut properties = Properties::default();
     object.remove("owner");
     for (key, value) in &object {
+        if value.is_null() && !NULLABLE.contains(&key.as_str()) {
+            return Err(Fault::bad_request(format!(
+                "Provided object does not match schema 'image': null is not of type 'string'. Property: {key}"
+            )));
+        }
         properties.set(key, Some(value).filter(|value| !value.is_null()))?;
     }
     let announced = Announced { name, disk_format, container_format, properties, create_time: Timestamp::now(), checksum: String::new() };
