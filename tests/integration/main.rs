@@ -28,3 +28,4 @@ mod restarts;
 mod sampling;
 mod statistics;
 mod tls;
+mod uploads;

@@ -38,10 +38,12 @@ impl fmt::Display for BodyFault {
 
 impl std::error::Error for BodyFault {}
 
-/// A request body that must have arrived within its time; after that, reading it fails with [`BodyFault::TooSlow`].
+/// A request body that must have arrived within its time; after that, reading it fails with [`BodyFault::TooSlow`]. One that is paced may
+/// take longer, as long as none of its pieces does.
 pub struct GuardedBody<B> {
     inner: B,
     time_limit: Duration,
+    is_paced: bool,
     deadline: Pin<Box<Sleep>>,
 }
 
@@ -54,7 +56,12 @@ impl<B> fmt::Debug for GuardedBody<B> {
 impl<B> GuardedBody<B> {
     /// The time starts now.
     pub fn new(inner: B, time_limit: Duration) -> Self {
-        Self { inner, time_limit, deadline: Box::pin(sleep_until(Instant::now() + time_limit)) }
+        Self { inner, time_limit, is_paced: false, deadline: Box::pin(sleep_until(Instant::now() + time_limit)) }
+    }
+
+    /// The time starts now, and anew with every piece that comes.
+    pub fn paced(inner: B, time_limit: Duration) -> Self {
+        Self { is_paced: true, ..Self::new(inner, time_limit) }
     }
 }
 
@@ -69,6 +76,9 @@ where
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<std::result::Result<Frame<Bytes>, axum::BoxError>>> {
         let this = self.get_mut();
         if let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) {
+            if this.is_paced {
+                this.deadline.as_mut().reset(Instant::now() + this.time_limit);
+            }
             return Poll::Ready(frame.map(|result| result.map_err(Into::into)));
         }
         if this.deadline.poll_unpin(cx).is_ready() {
@@ -114,7 +124,7 @@ pub fn too_large(bytes_max: usize) -> AgentError {
     fail!(RequestTooLarge, "the body may have at most {bytes_max} bytes"; "请求体最多 {bytes_max} 字节")
 }
 
-fn read_fault(error: &axum::Error) -> AgentError {
+pub(crate) fn read_fault(error: &axum::Error) -> AgentError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(current) = cause {
         if let Some(BodyFault::TooSlow { seconds }) = current.downcast_ref() {
@@ -142,6 +152,7 @@ pub(crate) async fn drain(body: &mut axum::body::Body) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::body::Body;
     use hvnode_core::ErrorCode;
 
     #[tokio::test]
@@ -164,6 +175,21 @@ mod tests {
         let silent = axum::body::Body::from_stream(futures_util::stream::pending::<std::io::Result<Bytes>>());
         let guarded = axum::body::Body::new(GuardedBody::new(silent, Duration::from_secs(30)));
         assert_eq!(read_body(guarded, 10).await.unwrap_err().code(), ErrorCode::Timeout);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_paced_body_has_its_time_for_every_piece() {
+        let slow = |pause: u64| {
+            let pieces = futures_util::stream::unfold(0, move |count| async move {
+                tokio::time::sleep(Duration::from_secs(pause)).await;
+                (count < 10).then(|| (Ok::<_, std::io::Error>(Bytes::from_static(b"x")), count + 1))
+            });
+            Body::from_stream(Box::pin(pieces))
+        };
+        let patient = Body::new(GuardedBody::paced(slow(20), Duration::from_secs(30)));
+        assert_eq!(read_body(patient, 10).await.unwrap().len(), 10);
+        let too_slow = Body::new(GuardedBody::paced(slow(40), Duration::from_secs(30)));
+        assert_eq!(read_body(too_slow, 10).await.unwrap_err().code(), ErrorCode::Timeout);
     }
 
     #[tokio::test]

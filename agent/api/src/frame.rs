@@ -33,6 +33,8 @@ use uuid::Uuid;
 pub const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest identity taken over from a client.
 const REQUEST_ID_LENGTH_MAX: usize = 64;
+/// Longest time for a request that brings a file; whoever takes the file has a tighter bound.
+const UPLOAD_TIME_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Route label of requests that no route matched.
 const UNMATCHED: &str = "unmatched";
 
@@ -89,6 +91,8 @@ pub struct FrameParts {
     pub health: Arc<Health>,
     /// Are requests worth a line at level info, or only debug?
     pub is_logged_at_info: bool,
+    /// Which requests bring a file: as long as bytes come, neither their length nor their duration is bounded here. Their handlers do that.
+    pub is_upload: fn(&Method, &str) -> bool,
 }
 
 impl std::fmt::Debug for FrameParts {
@@ -171,8 +175,12 @@ impl Frame {
             return response;
         }
         let limits = self.parts.limits.load_full();
-        let mut request =
-            request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(GuardedBody::new(body, limits.body_timeout)) });
+        let is_upload = (self.parts.is_upload)(request.method(), request.uri().path());
+        let mut request = request.map(|body| match body.is_end_stream() {
+            true => Body::empty(),
+            false if is_upload => Body::new(GuardedBody::paced(body, limits.body_timeout)),
+            false => Body::new(GuardedBody::new(body, limits.body_timeout)),
+        });
         let in_flight = InFlight::enter(self, request.method());
         if is_surplus || in_flight.is_too_many(limits.requests_max) {
             // Whoever is refused takes no place from others while its body is read.
@@ -187,11 +195,11 @@ impl Frame {
                 "节点的 tls.client_names 中未列出该客户端证书 ({names})");
             return self.refuse(&mut request, request_id, &error).await;
         }
-        if announced_length(request.headers()).is_some_and(|length| length > limits.body_bytes_max as u64) {
+        if !is_upload && announced_length(request.headers()).is_some_and(|length| length > limits.body_bytes_max as u64) {
             drop(in_flight);
             return self.refuse(&mut request, request_id, &too_large(limits.body_bytes_max)).await;
         }
-        self.run(request, request_id, limits.request_timeout).await
+        self.run(request, request_id, if is_upload { UPLOAD_TIME_MAX } else { limits.request_timeout }).await
     }
 
     /// Runs the dialect's handler behind deadline and panic barrier.

@@ -12,11 +12,13 @@ pub mod context;
 pub mod dialect;
 pub mod frame;
 pub mod health;
+mod list_cache;
 pub mod listener;
 pub mod metrics;
 pub mod records;
 pub mod strict;
 pub mod tls;
+mod upload;
 
 #[cfg(test)]
 mod test_support;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Most records of one kind of one dialect.
 const RECORDS_MAX: usize = 10_000;
@@ -17,6 +18,7 @@ pub struct Records {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     all: RwLock<BTreeMap<DialectKey, Arc<DialectRecord>>>,
+    generation: AtomicU64,
 }
 
 impl std::fmt::Debug for Records {
@@ -29,7 +31,7 @@ impl Records {
     /// Takes over what the store holds.
     pub fn start(store: Arc<dyn Store>, stored: Vec<DialectRecord>, clock: Arc<dyn Clock>) -> Arc<Self> {
         let all = stored.into_iter().map(|record| (record.key.clone(), Arc::new(record))).collect();
-        Arc::new(Self { store, clock, all: RwLock::new(all) })
+        Arc::new(Self { store, clock, all: RwLock::new(all), generation: AtomicU64::new(0) })
     }
 
     /// Inserts or replaces, durably.
@@ -48,6 +50,7 @@ impl Records {
         let record = Arc::new(DialectRecord { key: key.clone(), value, create_time, update_time: now });
         self.store.commit(vec![Write::PutDialectRecord(record.clone())], Durability::Durable).await.map_err(at!())?;
         self.all.write().insert(key, record.clone());
+        self.changed();
         Ok(record)
     }
 
@@ -61,7 +64,19 @@ impl Records {
             return Ok(false);
         }
         self.store.commit(vec![Write::DeleteDialectRecord(key.clone())], Durability::Durable).await.map_err(at!())?;
-        Ok(self.all.write().remove(&key).is_some())
+        let was_there = self.all.write().remove(&key).is_some();
+        self.changed();
+        Ok(was_there)
+    }
+
+    /// Always after the change: what was made from the records under a number is never older than that number says.
+    fn changed(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Grows with every change of any record.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// One record.

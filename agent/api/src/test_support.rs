@@ -71,6 +71,7 @@ pub(crate) fn frame_parts(router: Router, limits: FrameLimits) -> FrameParts {
         metrics: Metrics::new("0.0.0").unwrap(),
         health: Health::new(snapshot_source(empty_snapshot())),
         is_logged_at_info: true,
+        is_upload: |_, _| false,
     }
 }
 

@@ -32,13 +32,6 @@ use profile::Wanted;
 use std::process::ExitCode;
 use text::Language;
 
-<<<<<<< HEAD:agent/cli/src/main.rs
-fn main() -> ExitCode {
-    // Where a shell asks for completions, they are printed and that is all.
-    if let Some(code) = complete::answer() {
-        return code;
-    }
-=======
 /// The whole command line, for what is generated from it: man pages.
 pub fn command() -> clap::Command {
     args::command()
@@ -46,7 +39,10 @@ pub fn command() -> clap::Command {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
->>>>>>> h-packaging:agent/cli/src/lib.rs
+    // Where a shell asks for completions, they are printed and that is all.
+    if let Some(code) = complete::answer() {
+        return code;
+    }
     let (cli, shared) = args::parse();
     let language = cli.global.language.unwrap_or_else(|| Language::from_locale(variable));
     let out = Output::new(cli.global.json, language, variable("NO_COLOR").is_some_and(|value| !value.is_empty()));

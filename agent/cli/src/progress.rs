@@ -30,6 +30,17 @@ impl Progress {
     }
 }
 
+impl Progress {
+    /// Shows how far `total` bytes are, from wherever they are counted.
+    pub(crate) fn of_bytes(self, total: u64) -> Box<dyn FnMut(u64) + Send> {
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}  {bar:24.cyan} {bytes}/{total_bytes} {bytes_per_sec}  {elapsed}") {
+            self.bar.set_style(style.progress_chars("━╸─"));
+        }
+        self.bar.set_length(total);
+        Box::new(move |done| self.bar.set_position(done))
+    }
+}
+
 impl Observer for Progress {
     fn seen(&mut self, job: &JobState) {
         let percent = job.progress_percent();

@@ -165,6 +165,11 @@ impl Node {
             metrics: self.metrics.clone(),
             health: self.health.clone(),
             is_logged_at_info: name != METRICS,
+            is_upload: match name {
+                openstack::DIALECT => openstack::is_upload,
+                METRICS | zstack::DIALECT | chimestack::DIALECT => |_, _| false,
+                _ => native::is_upload,
+            },
         })
     }
 

@@ -1,4 +1,4 @@
-//! One image from its URL to its place.
+//! One image from its URL, or its sender, to its place.
 
 use crate::checksum::Wanted;
 use crate::config::ImageConfig;
@@ -6,10 +6,10 @@ use crate::http::{Download, client};
 use crate::part::{Part, discard_part, hash, own_file_failed, part_path, publish, remove, remove_strays};
 use crate::source::{Source, parse};
 use crate::watch::{Stop, Watch, on_thread};
-use crate::{format, local, qemu_img};
+use crate::{format, local, qemu_img, upload};
 use async_trait::async_trait;
 use hvnode_core::model::ImageFormat;
-use hvnode_core::port::{FetchRequest, FetchedImage, ImageTransfer, TransferControl};
+use hvnode_core::port::{FetchRequest, FetchedImage, ImageReader, ImageTransfer, TransferControl, UploadReceiver};
 use hvnode_core::{AgentError, ErrorCode, Result, at, fail};
 use nix::libc;
 use std::fs::{File, OpenOptions};
@@ -18,7 +18,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -28,12 +28,15 @@ pub struct ImageFetcher {
     config: Arc<ImageConfig>,
     /// Bounds how many transfers run at the same time.
     slots: Semaphore,
+    /// Bounds how many files are given out at the same time.
+    readers: Arc<Semaphore>,
 }
 
 impl ImageFetcher {
     /// With this configuration. Nothing is opened yet.
     pub fn new(config: ImageConfig) -> Arc<Self> {
-        Arc::new(Self { slots: Semaphore::new(config.transfers_max.max(1)), config: Arc::new(config) })
+        let places = config.transfers_max.max(1);
+        Arc::new(Self { slots: Semaphore::new(places), readers: Arc::new(Semaphore::new(places)), config: Arc::new(config) })
     }
 
     async fn fetch_into_part(
@@ -112,10 +115,41 @@ impl ImageFetcher {
         watch: Watch<'_>,
     ) -> Result<FetchedImage> {
         let checksum = self.fetch_into_part(request, source, wanted, control, watch).await?;
+        self.check_and_publish(request, checksum).await
+    }
+
+    async fn check_and_publish(&self, request: &FetchRequest, checksum: String) -> Result<FetchedImage> {
         let target = PathBuf::from(&request.path);
         let (storage_bytes, virtual_bytes) = self.examine(part_path(&target), request.format).await?;
         on_thread("image-publish", move || publish(&target)).await?;
         Ok(FetchedImage { storage_bytes, virtual_bytes, checksum })
+    }
+
+    async fn receive_and_check(
+        &self,
+        request: &FetchRequest,
+        upload: UploadReceiver,
+        control: &Arc<TransferControl>,
+        watch: Watch<'_>,
+    ) -> Result<FetchedImage> {
+        let wanted = Wanted::parse(&request.checksum)?;
+        let (target, for_thread) = (PathBuf::from(&request.path), Arc::clone(control));
+        let part = on_thread("image-open", move || Part::open(&target, "", wanted, &for_thread)).await?;
+        let part = upload::receive(&self.config, part, upload, watch).await?;
+        self.check_and_publish(request, part.verify()?).await
+    }
+
+    async fn take_slot(&self, watch: Watch<'_>) -> Result<SemaphorePermit<'_>> {
+        // Waiting for a slot may take as long as other transfers do.
+        let slot = Watch { idle_timeout: Duration::MAX / 4, ..watch }.on(self.slots.acquire()).await.map_err(ended)?;
+        slot.map_err(|error| fail!(Internal, "image transfers have ended"; "镜像传输已停止").caused_by(error))
+    }
+
+    async fn discard_part_of(&self, request: &FetchRequest) {
+        let target = PathBuf::from(&request.path);
+        if let Err(error) = on_thread("image-discard", move || discard_part(&target)).await {
+            tracing::warn!(error = %error.chain(), "A useless partial image file is left");
+        }
     }
 }
 
@@ -133,20 +167,36 @@ impl ImageTransfer for ImageFetcher {
         let source = parse(&self.config, &request.url)?;
         let deadline = Instant::now() + self.config.total_timeout;
         let watch = Watch { control: &control, deadline, idle_timeout: self.config.idle_timeout };
-        // Waiting for a slot may take as long as other transfers do.
-        let slot = Watch { idle_timeout: Duration::MAX / 4, ..watch }.on(self.slots.acquire()).await.map_err(ended)?;
-        let _slot = slot.map_err(|error| fail!(Internal, "image transfers have ended"; "镜像传输已停止").caused_by(error))?;
+        let _slot = self.take_slot(watch).await?;
         if let Some(image) = self.take_existing(request, wanted.clone(), &control).await.map_err(at!())? {
             return Ok(image);
         }
         let fetched = self.fetch_and_check(request, source, wanted, &control, watch).await.map_err(at!());
         if fetched.as_ref().is_err_and(|error| !is_resumable(error)) {
-            let target = PathBuf::from(&request.path);
-            if let Err(error) = on_thread("image-discard", move || discard_part(&target)).await {
-                tracing::warn!(error = %error.chain(), "A useless partial image file is left");
-            }
+            self.discard_part_of(request).await;
         }
         fetched
+    }
+
+    async fn receive(&self, request: &FetchRequest, upload: UploadReceiver, control: Arc<TransferControl>) -> Result<FetchedImage> {
+        if !Path::new(&request.path).is_absolute() {
+            return Err(fail!(Internal, "the path of an image file must be absolute"; "镜像文件路径必须为绝对路径"));
+        }
+        let deadline = Instant::now() + self.config.total_timeout;
+        let watch = Watch { control: &control, deadline, idle_timeout: self.config.idle_timeout };
+        let _slot = self.take_slot(watch).await?;
+        let received = self.receive_and_check(request, upload, &control, watch).await.map_err(at!());
+        if received.is_err() {
+            self.discard_part_of(request).await;
+        }
+        received
+    }
+
+    async fn read(&self, path: &str, offset: u64) -> Result<ImageReader> {
+        let permit = Arc::clone(&self.readers).try_acquire_owned();
+        let permit =
+            permit.map_err(|_| fail!(TooManyRequests, "as many images are read as may be, try again"; "镜像下载数已达上限，请重试"))?;
+        upload::read(PathBuf::from(path), offset, self.config.idle_timeout, permit).await
     }
 
     async fn remove_strays(&self, directory: &str, known: &[Uuid]) -> Result<Vec<String>> {
@@ -176,7 +226,7 @@ fn ended(stop: Stop) -> AgentError {
 }
 
 /// One of our own files; links are not followed.
-fn open_own(path: &Path) -> Result<Option<File>> {
+pub(crate) fn open_own(path: &Path) -> Result<Option<File>> {
     match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {
         Ok(file) if file.metadata().is_ok_and(|metadata| metadata.is_file()) => Ok(Some(file)),
         Ok(_) => Err(fail!(ImageDownloadFailed, "what stands in its place is no regular file"; "目标位置不是普通文件")),

@@ -2,9 +2,8 @@
 
 use crate::address::{Guard, Refused, redirects};
 use crate::config::ImageConfig;
-use crate::part::{Part, report};
+use crate::part::{Part, report, writer};
 use crate::watch::{Stop, Watch, on_thread};
-use bytes::Bytes;
 use hvnode_core::{AgentError, Result, fail};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, IF_RANGE, LAST_MODIFIED, RANGE};
 use reqwest::{Client, Response, StatusCode, Url};
@@ -12,10 +11,6 @@ use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::mpsc;
-
-/// Chunks between the network and the disk.
-const CHUNKS_MAX: usize = 16;
 
 /// A client for one transfer: transfers are rare, and its certificates would stay in memory.
 pub(crate) async fn client(config: &Arc<ImageConfig>) -> Result<Client> {
@@ -47,7 +42,7 @@ pub(crate) async fn client(config: &Arc<ImageConfig>) -> Result<Client> {
 
 /// One transfer.
 pub(crate) struct Download<'a> {
-    pub(crate) config: &'a ImageConfig,
+    pub(crate) config: &'a Arc<ImageConfig>,
     pub(crate) client: &'a Client,
     pub(crate) url: &'a Url,
     pub(crate) watch: Watch<'a>,
@@ -96,7 +91,7 @@ impl Download<'_> {
             Err(stop) => return (Ok(part), Err(stop)),
         };
         let (part, plan) = match on_thread("image-prepare", {
-            let (config, head) = (self.config.clone(), Head::of(&response));
+            let (config, head) = (Arc::clone(self.config), Head::of(&response));
             move || {
                 let mut part = part;
                 let plan = prepare(&config, &mut part, &head);
@@ -138,17 +133,8 @@ impl Download<'_> {
 
     /// Moves the body into the file: received here, written and hashed on a thread.
     async fn pump(&self, mut response: Response, part: Part) -> (Result<Part>, Result<(), Stop>) {
-        let (chunks, mut queue) = mpsc::channel::<Bytes>(CHUNKS_MAX);
         let mut done_bytes = part.bytes();
-        let writing = on_thread("image-write", move || {
-            let mut part = part;
-            while let Some(chunk) = queue.blocking_recv() {
-                if let Err(error) = part.write(&chunk) {
-                    return Ok((part, Err(error)));
-                }
-            }
-            Ok((part, Ok(())))
-        });
+        let (chunks, writing) = writer(self.config, part);
         let received = loop {
             report(self.watch.control, done_bytes);
             let chunk = match self.watch.on(response.chunk()).await {

@@ -2,7 +2,8 @@
 
 use crate::checksum::{Hashes, Wanted, sha256_hex};
 use crate::config::ImageConfig;
-use crate::watch::check_cancel;
+use crate::watch::{check_cancel, on_thread};
+use bytes::Bytes;
 use hvnode_core::model::ImageFormat;
 use hvnode_core::port::TransferControl;
 use hvnode_core::{AgentError, Result, fail};
@@ -11,11 +12,14 @@ use nix::libc;
 use nix::sys::statvfs::fstatvfs;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, Permissions};
+use std::future::Future;
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 /// Bytes read or copied between two looks at the cancel flag.
@@ -138,6 +142,37 @@ impl Part {
     pub(crate) fn verify(self) -> Result<String> {
         self.hashes.verify(self.wanted.as_ref())
     }
+}
+
+/// Chunks between who receives and the disk.
+const CHUNKS_MAX: usize = 16;
+/// Bytes written between two looks at the space that must be left.
+const SPACE_CHECK_BYTES: u64 = 64 << 20;
+
+/// A thread that writes and hashes, and where its chunks are put in. The part comes back with how the writing went.
+pub(crate) fn writer(
+    config: &Arc<ImageConfig>,
+    part: Part,
+) -> (mpsc::Sender<Bytes>, impl Future<Output = Result<(Part, Result<()>)>> + Send + use<>) {
+    let (chunks, mut queue) = mpsc::channel::<Bytes>(CHUNKS_MAX);
+    let config = Arc::clone(config);
+    let writing = on_thread("image-write", move || {
+        let mut part = part;
+        let mut next_check = part.bytes() + SPACE_CHECK_BYTES;
+        while let Some(chunk) = queue.blocking_recv() {
+            let mut written = part.write(&chunk);
+            if written.is_ok() && part.bytes() >= next_check {
+                // Where the length was not announced, nobody has asked yet.
+                written = part.check_space(&config, 0);
+                next_check = part.bytes() + SPACE_CHECK_BYTES;
+            }
+            if let Err(error) = written {
+                return Ok((part, Err(error)));
+            }
+        }
+        Ok((part, Ok(())))
+    });
+    (chunks, writing)
 }
 
 /// Path of the unfinished file.

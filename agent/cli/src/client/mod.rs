@@ -6,6 +6,7 @@ mod follow;
 mod secure;
 mod session;
 mod stream;
+mod upload;
 mod wire;
 
 pub(crate) use endpoint::Endpoint;

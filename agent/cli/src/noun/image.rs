@@ -5,6 +5,7 @@ use crate::client::{Body, percent_encode};
 use crate::context::{Change, Context};
 use crate::error::{CliError, Result};
 use crate::output::{Content, Table, Tone, column};
+use crate::progress::Progress;
 use crate::resolve::{self, IMAGE};
 use crate::terminal::confirm;
 use crate::text;
@@ -12,12 +13,15 @@ use crate::text::Language;
 use crate::view::{self, ago_cell, cell, entries, size_cell};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 /// What can be done with images.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImageCommand {
     /// Bring an image into the node's repository
     Create(CreateArgs),
+    /// Send an image file of this machine to the node
+    Upload(UploadArgs),
     /// List images
     List(ListArgs),
     /// Show everything about an image
@@ -62,6 +66,32 @@ pub(crate) struct CreateArgs {
     description: Option<String>,
     #[command(flatten)]
     wait: WaitArgs,
+}
+
+/// The file to send.
+#[derive(Debug, Args)]
+pub(crate) struct UploadArgs {
+    /// A file on this machine
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The image's name [default: that of the file, without its ending]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// What its bytes are [default: what its file name says]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// What they must add up to: sha256:HEX or sha512:HEX
+    #[arg(long, value_name = "CHECKSUM")]
+    checksum: Option<String>,
+    /// Firmware it wants
+    #[arg(long, value_name = "bios|uefi", value_parser = ["bios", "uefi"])]
+    firmware: Option<String>,
+    /// Operating system, such as linux
+    #[arg(long, value_name = "TEXT")]
+    os_type: Option<String>,
+    /// Free text
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
 }
 
 /// What the bytes of an image are.
@@ -127,6 +157,7 @@ pub(crate) struct UpdateArgs {
 pub(crate) async fn run(context: &mut Context, command: ImageCommand) -> Result<()> {
     match command {
         ImageCommand::Create(args) => create(context, args).await,
+        ImageCommand::Upload(args) => upload(context, args).await,
         ImageCommand::List(args) => list(context, &args).await,
         ImageCommand::Show { name } => show(context, &name).await,
         ImageCommand::Update(args) => update(context, args).await,
@@ -164,10 +195,7 @@ fn create_fields(args: &CreateArgs) -> Result<Body> {
             return Err(CliError::usage(text!("--file takes an absolute path on the node"; "--file 需要节点上的绝对路径")));
         }
     };
-    let format = args.format.or_else(|| Format::guess(&url)).ok_or_else(|| {
-        CliError::usage(text!("its name does not say what the image is"; "无法从文件名判断镜像格式"))
-            .hint(text!("say --format qcow2, raw, iso, kernel or initrd"; "请使用 --format 指定 qcow2, raw, iso, kernel 或 initrd"))
-    })?;
+    let format = format_of(args.format, &url)?;
     let mut body = Body::new();
     body.insert("image_name".into(), json!(args.name));
     body.insert("url".into(), json!(url));
@@ -177,6 +205,28 @@ fn create_fields(args: &CreateArgs) -> Result<Body> {
     body.extend(args.os_type.as_ref().map(|text| ("os_type".to_owned(), json!(text))));
     body.extend(args.description.as_ref().map(|text| ("description".to_owned(), json!(text))));
     Ok(body)
+}
+
+fn format_of(said: Option<Format>, url: &str) -> Result<Format> {
+    said.or_else(|| Format::guess(url)).ok_or_else(|| {
+        CliError::usage(text!("its name does not say what the image is"; "无法从文件名判断镜像格式"))
+            .hint(text!("say --format qcow2, raw, iso, kernel or initrd"; "请使用 --format 指定 qcow2, raw, iso, kernel 或 initrd"))
+    })
+}
+
+async fn upload(context: &mut Context, args: UploadArgs) -> Result<()> {
+    let file_name = args.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let format = format_of(args.format, &file_name)?;
+    let stem = file_name.rsplit_once('.').map_or(file_name.as_str(), |(stem, _)| stem);
+    let name = args.name.unwrap_or_else(|| stem.to_owned());
+    let mut query = vec![("image_name", name.clone()), ("format", format.word().to_owned())];
+    let said = [("checksum", args.checksum), ("boot_type", args.firmware), ("os_type", args.os_type), ("description", args.description)];
+    query.extend(said.into_iter().filter_map(|(key, value)| Some((key, value?))));
+    let total = std::fs::metadata(&args.file).map_or(0, |metadata| metadata.len());
+    let progress = Progress::start(&text!("{name}: sending"; "{name}: 正在上传"), context.out.language).of_bytes(total);
+    let answer = context.client.upload("/v1/repository/image/upload", &query, &args.file, progress).await;
+    let answer = answer.map_err(|error| error.about(&name))?;
+    if context.out.is_json { context.out.json(&answer.raw) } else { context.out.say(&text!("{name}: ready"; "{name}: 已就绪")) }
 }
 
 async fn list(context: &mut Context, args: &ListArgs) -> Result<()> {

@@ -5,7 +5,7 @@ use super::queue::{ChangeTraits, Decision, Entry};
 use super::{Inner, events, inventory, runner};
 use crate::model::{Caller, Job, JobStatus, Operation, ResourceKey, Role, Snapshot};
 use crate::port::{Durability, Write};
-use crate::verb::{self, Cancel, Change, ChangeInput, Outputs, PlanView, Planned, busy_detail, plan};
+use crate::verb::{self, Cancel, Change, ChangeInput, CreateImageInput, ImageSource, Outputs, PlanView, Planned, busy_detail, plan};
 use crate::{AgentError, ErrorCode, Result, at, fail, here};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -82,8 +82,8 @@ async fn accept(inner: &Arc<Inner>, request: &ChangeRequest) -> Result<Accepted>
     {
         return Ok(replay);
     }
-    if let ChangeInput::CreateImage(input) = &request.change {
-        inner.ports.images.check_url(&input.url).map_err(at!())?;
+    if let ChangeInput::CreateImage(CreateImageInput { source: ImageSource::Url(url), .. }) = &request.change {
+        inner.ports.images.check_url(url).map_err(at!())?;
     }
     let reserved = reserve(inner, request, &fingerprint).map_err(at!())?;
     if let Err(error) = inner.ports.store.commit(reserved.writes.clone(), Durability::Durable).await {
@@ -95,17 +95,9 @@ async fn accept(inner: &Arc<Inner>, request: &ChangeRequest) -> Result<Accepted>
     }
     inner.events.poke();
     if !reserved.is_ended {
-        runner::spawn(inner, reserved.job.clone(), reserved.change, reserved.cancel, seed_of(&request.change), runner::Mode::Run);
+        runner::spawn(inner, reserved.job.clone(), reserved.change, reserved.cancel, request.change.carried(), runner::Mode::Run);
     }
     Ok(Accepted { job: reserved.job, is_replay: false })
-}
-
-/// The secrets that a create carries; they live in memory only.
-fn seed_of(change: &ChangeInput) -> crate::verb::GuestSeed {
-    match change {
-        ChangeInput::CreateVm(input) => input.seed.clone(),
-        _ => crate::verb::GuestSeed::default(),
-    }
 }
 
 /// Tells a retry from another request under the same key: who, what, and the body without secrets.

@@ -1,8 +1,8 @@
 //! The engine's face: what dialects call.
 
 use super::{Engine, accept};
-use crate::model::{Caller, Event, Job, JobStatus, Operation, PowerState, Snapshot};
-use crate::port::{ConnectionState, DisplayAddress, Durability, JobFilter, Listing, OperationFilter, Page, Write};
+use crate::model::{Caller, Event, ImageStatus, Job, JobStatus, Operation, PowerState, Snapshot};
+use crate::port::{ConnectionState, DisplayAddress, Durability, ImageReader, JobFilter, Listing, OperationFilter, Page, Write};
 use crate::verb::{Change, ChangeInput};
 use crate::{AgentError, Result, at, fail};
 use serde_json::Value;
@@ -232,6 +232,19 @@ impl Engine {
         }
         let bytes = self.inner.ports.hypervisor.console_log(vm_uuid, CONSOLE_BYTES_MAX).await.map_err(at!())?;
         Ok(last_lines(&String::from_utf8_lossy(&bytes), line_count).to_owned())
+    }
+
+    /// The bytes of an image that is ready, from `offset` on.
+    ///
+    /// # Errors
+    /// `ImageNotExist`, `ImageNotReady`, `TooManyRequests`, `ImageDownloadFailed`.
+    pub async fn read_image(&self, image_uuid: Uuid, offset: u64) -> Result<ImageReader> {
+        let snapshot = self.snapshot();
+        let image = snapshot.images.get(&image_uuid).ok_or_else(|| fail!(ImageNotExist))?;
+        if image.status != ImageStatus::Ready {
+            return Err(fail!(ImageNotReady));
+        }
+        self.inner.ports.images.read(&image.path, offset).await.map_err(at!())
     }
 
     /// Where the screen of a running VM is.

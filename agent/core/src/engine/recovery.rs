@@ -2,7 +2,7 @@
 
 use super::{Inner, inventory, runner};
 use crate::model::Job;
-use crate::verb::{AfterRestart, Change, GuestSeed};
+use crate::verb::{AfterRestart, Carried, Change};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -29,6 +29,6 @@ pub(super) async fn take_up(inner: &Arc<Inner>, jobs: Vec<Job>) {
             inventory::show_job(snapshot, &job);
         });
         inner.waiting.lock().insert(job.job_uuid, watch::Sender::new(job.clone()));
-        runner::spawn(inner, job, change, cancel, GuestSeed::default(), mode);
+        runner::spawn(inner, job, change, cancel, Carried::default(), mode);
     }
 }

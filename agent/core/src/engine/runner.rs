@@ -12,7 +12,7 @@ use super::{Inner, events, inventory, observer};
 use crate::error::ErrorRecord;
 use crate::model::{Event, Job, JobStatus, Operation, ResourceType, Snapshot, StepRecord, StepStatus};
 use crate::port::{ConnectionState, Durability, TransferControl, Write};
-use crate::verb::{Cancel, Change, GuestSeed, Outputs, Step, StepContext, Weight};
+use crate::verb::{Cancel, Carried, Change, Outputs, Step, StepContext, Weight};
 use crate::{AgentError, ErrorCode, Result, fail};
 use futures_util::FutureExt;
 use serde_json::Value;
@@ -44,7 +44,7 @@ pub(super) enum Mode {
 }
 
 /// Starts the task of an accepted job.
-pub(super) fn spawn(inner: &Arc<Inner>, job: Arc<Job>, change: Change, cancel: Cancel, seed: GuestSeed, mode: Mode) {
+pub(super) fn spawn(inner: &Arc<Inner>, job: Arc<Job>, change: Change, cancel: Cancel, carried: Carried, mode: Mode) {
     let inner = inner.clone();
     let span = tracing::info_span!("job", job_uuid = %job.job_uuid, verb = job.verb.word(), request_id = %job.caller.request_id);
     let task = async move {
@@ -55,7 +55,7 @@ pub(super) fn spawn(inner: &Arc<Inner>, job: Arc<Job>, change: Change, cancel: C
             settings: inner.verb_settings.clone(),
             cancel,
             transfer: Arc::new(TransferControl::default()),
-            seed,
+            carried,
         };
         let job = Job::clone(&job);
         let outage = Outage::new(inner.config.hypervisor_patience);
@@ -398,6 +398,7 @@ async fn slot<'a>(inner: &'a Inner, weight: Weight, context: &StepContext) -> Re
 fn restarted_error(job: &Job) -> AgentError {
     let code = match job.verb.resource_type() {
         ResourceType::Vm => ErrorCode::VmCreateFailed,
+        ResourceType::Image => ErrorCode::ImageDownloadFailed,
         _ => ErrorCode::Internal,
     };
     let detail = crate::error::Detail::both(

@@ -3,14 +3,17 @@
 use super::faults::Faults;
 use super::node::{FakeNode, File};
 use crate::model::ImageFormat;
-use crate::port::{FetchRequest, FetchedImage, IMAGES_POOL, ImageTransfer, TransferControl};
+use crate::port::{FetchRequest, FetchedImage, IMAGES_POOL, ImageReader, ImageTransfer, Received, TransferControl, UploadReceiver};
 use crate::{Result, fail};
 use async_trait::async_trait;
+use bytes::Bytes;
 use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 /// Image transfer that moves no bytes: a finished image becomes a file of a [`FakeNode`]'s images pool.
@@ -24,6 +27,16 @@ pub struct FakeImageTransfer {
 
 /// Chunks a transfer has.
 const CHUNKS: u64 = 4;
+/// Most bytes of an upload.
+const UPLOAD_BYTES_MAX: u64 = 256 << 20;
+/// How often an upload looks whether it was canceled.
+const CANCEL_POLL: Duration = Duration::from_millis(5);
+
+async fn canceled(control: &TransferControl) {
+    while !control.is_canceled.load(Ordering::Relaxed) {
+        tokio::time::sleep(CANCEL_POLL).await;
+    }
+}
 
 impl FakeImageTransfer {
     /// A session on `node`. Every URL is found and holds an image of 1 MiB, a disk being seen as 1 GiB by its guest.
@@ -88,6 +101,56 @@ impl ImageTransfer for FakeImageTransfer {
         put.map_err(|error| fail!(RepositoryFull).caused_by(error))?;
         self.faults.leave(pass).await?;
         Ok(fetched)
+    }
+
+    async fn receive(&self, request: &FetchRequest, mut upload: UploadReceiver, control: Arc<TransferControl>) -> Result<FetchedImage> {
+        let pass = self.faults.enter("receive", request.path.clone()).await?;
+        control.total_bytes.store(upload.total_bytes.unwrap_or(0), Ordering::Relaxed);
+        let (mut hash, mut storage_bytes) = (Sha256::new(), 0);
+        loop {
+            let received = tokio::select! {
+                received = upload.next() => received,
+                () = canceled(&control) => return Err(fail!(JobCanceled)),
+            };
+            match received {
+                Received::Bytes(bytes) => {
+                    hash.update(&bytes);
+                    storage_bytes += bytes.len() as u64;
+                    if storage_bytes > UPLOAD_BYTES_MAX {
+                        return Err(fail!(RequestTooLarge, "the image has more than {UPLOAD_BYTES_MAX} bytes"));
+                    }
+                    control.done_bytes.store(storage_bytes, Ordering::Relaxed);
+                }
+                Received::End => break,
+                Received::BrokenOff => return Err(fail!(ImageDownloadFailed, "the upload broke off"; "上传中断")),
+            }
+        }
+        let virtual_bytes = if request.format == ImageFormat::Qcow2 { 1 << 30 } else { storage_bytes };
+        let checksum = format!("sha256:{}", hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        let file = File { allocated_bytes: storage_bytes, virtual_bytes, backing: None };
+        let put = self.node.state.lock().put_file(IMAGES_POOL, request.path.clone(), file);
+        put.map_err(|error| fail!(RepositoryFull).caused_by(error))?;
+        self.faults.leave(pass).await?;
+        Ok(FetchedImage { storage_bytes, virtual_bytes, checksum })
+    }
+
+    async fn read(&self, path: &str, offset: u64) -> Result<ImageReader> {
+        let pass = self.faults.enter("read", path.to_owned()).await?;
+        let file = self.node.state.lock().files.get(path).map(|file| file.allocated_bytes);
+        let storage_bytes = file.ok_or_else(|| fail!(ImageDownloadFailed, "there is no such file"; "文件不存在"))?;
+        let (sender, chunks) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let mut left = storage_bytes.saturating_sub(offset);
+            while left > 0 {
+                let count = left.min(64 << 10);
+                if sender.send(Bytes::from(vec![0; usize::try_from(count).unwrap_or(0)])).await.is_err() {
+                    return;
+                }
+                left -= count;
+            }
+        });
+        self.faults.leave(pass).await?;
+        Ok(ImageReader { storage_bytes, chunks })
     }
 
     async fn remove_strays(&self, directory: &str, _known: &[Uuid]) -> Result<Vec<String>> {

@@ -1,11 +1,14 @@
 //! Getting image files onto the node and finding out what they are.
 
+use super::upload::UploadReceiver;
 use crate::Result;
 use crate::model::ImageFormat;
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 /// Shared between a long transfer and whoever watches it.
@@ -36,7 +39,7 @@ impl TransferControl {
 pub struct FetchRequest {
     /// Names the partial file, so that a transfer can go on after a restart.
     pub image_uuid: Uuid,
-    /// `file:`, `http:` or `https:`.
+    /// `file:`, `http:` or `https:`; empty for an upload.
     pub url: String,
     /// What the bytes are said to be.
     pub format: ImageFormat,
@@ -64,6 +67,15 @@ pub struct FetchedImage {
     pub checksum: String,
 }
 
+/// The bytes of an image file on their way out.
+#[derive(Debug)]
+pub struct ImageReader {
+    /// Bytes of the whole file.
+    pub storage_bytes: u64,
+    /// Bytes that will come, in order. Fewer come only where something breaks.
+    pub chunks: mpsc::Receiver<Bytes>,
+}
+
 /// Fetches image files, checks them, puts them in place.
 #[async_trait]
 pub trait ImageTransfer: Send + Sync + 'static {
@@ -81,6 +93,18 @@ pub trait ImageTransfer: Send + Sync + 'static {
     /// `ImageDownloadFailed`, `ImageChecksumMismatch`, `ImageFormatInvalid`, `RepositoryFull`, `RequestTooLarge` (file or disk),
     /// `ParameterInvalid` (URL or checksum), `JobCanceled`, `Internal`.
     async fn fetch(&self, request: &FetchRequest, control: Arc<TransferControl>) -> Result<FetchedImage>;
+
+    /// The same with bytes that a caller sends. Nothing of an upload that breaks off is kept.
+    ///
+    /// # Errors
+    /// As `fetch`; `ImageDownloadFailed` where the upload ends before its end or nothing comes for too long.
+    async fn receive(&self, request: &FetchRequest, upload: UploadReceiver, control: Arc<TransferControl>) -> Result<FetchedImage>;
+
+    /// The bytes of a finished file from `offset` on.
+    ///
+    /// # Errors
+    /// `ImageDownloadFailed` where there is no such file or it cannot be read, `TooManyRequests` while as many are read as may be.
+    async fn read(&self, path: &str, offset: u64) -> Result<ImageReader>;
 
     /// Removes partial files that belong to none of `known`: what interrupted transfers of forgotten images left. Names of what went.
     /// Only files whose names this adapter gave, and that nobody has written to for an hour, are ever touched.

@@ -10,6 +10,7 @@ mod hypervisor;
 mod image;
 mod probe;
 mod store;
+mod upload;
 
 pub use clock::*;
 pub use history::*;
@@ -17,3 +18,4 @@ pub use hypervisor::*;
 pub use image::*;
 pub use probe::*;
 pub use store::*;
+pub use upload::*;

@@ -1,6 +1,6 @@
-//! Fetch an image.
+//! Fetch an image, or take it from the caller.
 
-use super::{CreateImageInput, Outputs, PlanView, Planned, Step, StepContext, Verb, check};
+use super::{AfterRestart, CreateImageInput, ImageSource, Outputs, PlanView, Planned, Step, StepContext, Verb, check};
 use crate::error::ErrorRecord;
 use crate::model::{Image, ImageStatus, ResourceKey, ResourceType, Snapshot, Timestamp, VerbKind, redact_url};
 use crate::port::{FetchRequest, Write};
@@ -10,11 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// The plan of an image fetch. The URL stands here with its credentials, because a restart must be able to go on.
+/// The plan of a new image. The URL stands here with its credentials, because a restart must be able to go on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CreateImage {
     image: Arc<Image>,
     request: FetchRequest,
+    /// The caller sends the bytes.
+    #[serde(default)]
+    is_upload: bool,
 }
 
 pub(super) fn plan(input: &CreateImageInput, view: PlanView<'_>) -> Result<Planned> {
@@ -33,6 +36,10 @@ pub(super) fn plan(input: &CreateImageInput, view: PlanView<'_>) -> Result<Plann
         return Err(fail!(HostInsufficient, "this node holds at most {most} images"; "本节点最多 {most} 个镜像"));
     }
     let path = format!("{}/{image_uuid}.{}", view.settings.images_directory, input.format.word());
+    let url = match &input.source {
+        ImageSource::Url(url) => url.clone(),
+        ImageSource::Upload(_) => String::new(),
+    };
     let image = Arc::new(Image {
         image_uuid,
         image_name: input.image_name.clone(),
@@ -46,15 +53,16 @@ pub(super) fn plan(input: &CreateImageInput, view: PlanView<'_>) -> Result<Plann
         os_type: input.os_type.clone(),
         os_version: input.os_version.clone(),
         architecture,
-        url: redact_url(&input.url),
+        url: redact_url(&url),
         path: path.clone(),
         create_time: view.now,
         update_time: view.now,
         error: None,
     });
-    let request = FetchRequest { image_uuid, url: input.url.clone(), format: input.format, checksum: input.checksum.clone(), path };
+    let request = FetchRequest { image_uuid, url, format: input.format, checksum: input.checksum.clone(), path };
     let writes = vec![Write::PutImage(image.clone())];
-    Ok(Planned::new(CreateImage { image, request }, &input.image_name).with_writes(writes))
+    let is_upload = matches!(input.source, ImageSource::Upload(_));
+    Ok(Planned::new(CreateImage { image, request, is_upload }, &input.image_name).with_writes(writes))
 }
 
 fn check_checksum(checksum: &str) -> Result<()> {
@@ -75,6 +83,8 @@ fn check_checksum(checksum: &str) -> Result<()> {
 }
 
 const FETCH: Step = Step::disk("fetch");
+/// Its pace is the sender's, so it takes no place among the heavy steps; the adapter bounds how many run.
+const RECEIVE: Step = Step::light("receive");
 
 #[async_trait]
 impl Verb for CreateImage {
@@ -87,12 +97,19 @@ impl Verb for CreateImage {
     }
 
     fn steps(&self) -> &'static [Step] {
-        &[FETCH]
+        if self.is_upload { &[RECEIVE] } else { &[FETCH] }
     }
 
     async fn run(&self, _step: &'static str, context: &StepContext) -> Result<Value> {
         context.check_cancel()?;
-        let fetched = context.images.fetch(&self.request, context.transfer.clone()).await?;
+        let fetched = if self.is_upload {
+            let upload = context.carried.upload.take();
+            let upload =
+                upload.ok_or_else(|| fail!(ImageDownloadFailed, "the bytes are gone, send them again"; "数据已丢失，请重新上传"))?;
+            context.images.receive(&self.request, upload, context.transfer.clone()).await?
+        } else {
+            context.images.fetch(&self.request, context.transfer.clone()).await?
+        };
         Ok(json!({ "storage_bytes": fetched.storage_bytes, "virtual_bytes": fetched.virtual_bytes, "checksum": fetched.checksum }))
     }
 
@@ -101,7 +118,7 @@ impl Verb for CreateImage {
     }
 
     fn succeed(&self, snapshot: &Snapshot, outputs: &Outputs, now: Timestamp) -> Vec<Write> {
-        let fetched = outputs.get(FETCH.name).cloned().unwrap_or(Value::Null);
+        let fetched = outputs.get(self.steps()[0].name).cloned().unwrap_or(Value::Null);
         let current = snapshot.images.get(&self.image.image_uuid).unwrap_or(&self.image);
         let mut image = Image::clone(current);
         image.status = ImageStatus::Ready;
@@ -114,6 +131,10 @@ impl Verb for CreateImage {
 
     fn fail(&self, _snapshot: &Snapshot, _error: &ErrorRecord, _now: Timestamp) -> Vec<Write> {
         vec![Write::DeleteImage(self.image.image_uuid)]
+    }
+
+    fn after_restart(&self) -> AfterRestart {
+        if self.is_upload { AfterRestart::Undo } else { AfterRestart::Resume }
     }
 
     fn is_cancelable(&self) -> bool {

@@ -372,7 +372,7 @@ impl CreateVm {
             context.hypervisor.ensure_volume(&spec).await?;
         }
         if self.has_seed {
-            let content = seed::disk(self.record.vm_uuid, &self.record.vm_name, &context.seed)?;
+            let content = seed::disk(self.record.vm_uuid, &self.record.vm_name, &context.carried.seed)?;
             context.hypervisor.ensure_file(VOLUMES_POOL, &seed_file_name(self.record.vm_uuid), content).await?;
         }
         Ok(())

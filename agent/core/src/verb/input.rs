@@ -1,6 +1,7 @@
 //! What callers ask for, in model types. Dialects convert to these; a verb's plan is made from one of these.
 
 use crate::model::{Firmware, ImageFormat, MacAddress};
+use crate::port::UploadSource;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -58,6 +59,28 @@ pub struct NewVolumeInput {
     pub volume_name: String,
     /// Bytes.
     pub storage_bytes: u64,
+}
+
+/// What a change has beside its plan: in memory only, and gone after a restart.
+#[derive(Debug, Clone, Default)]
+pub struct Carried {
+    /// For the guest of a new VM.
+    pub seed: GuestSeed,
+    /// The bytes of a new image.
+    pub upload: UploadSource,
+}
+
+impl ChangeInput {
+    /// What must not be stored.
+    pub fn carried(&self) -> Carried {
+        match self {
+            Self::CreateVm(input) => Carried { seed: input.seed.clone(), ..Carried::default() },
+            Self::CreateImage(CreateImageInput { source: ImageSource::Upload(upload), .. }) => {
+                Carried { upload: upload.clone(), ..Carried::default() }
+            }
+            _ => Carried::default(),
+        }
+    }
 }
 
 /// What the guest's cloud-init is told. Kept in memory only: a create that a crash interrupts is undone, so nothing of it needs storing.
@@ -207,7 +230,17 @@ pub struct AdoptVmInput {
     pub new_name: Option<String>,
 }
 
-/// Fetch an image.
+/// Where the bytes of a new image come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageSource {
+    /// The node fetches them.
+    Url(String),
+    /// The caller sends them. In memory only: an upload that a crash interrupts is undone.
+    Upload(#[serde(skip)] UploadSource),
+}
+
+/// Fetch an image, or take it from the caller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateImageInput {
     /// Wanted identity.
@@ -217,7 +250,7 @@ pub struct CreateImageInput {
     /// Free text.
     pub description: String,
     /// Where from.
-    pub url: String,
+    pub source: ImageSource,
     /// What its bytes are.
     pub format: ImageFormat,
     /// `sha256:<hex>`, `sha512:<hex>` or bare hex; empty for no check.

@@ -1,6 +1,6 @@
 //! What a step is given and how heavy it is.
 
-use super::{GuestSeed, VerbSettings, World, domain_spec};
+use super::{Carried, VerbSettings, World, domain_spec};
 use crate::model::VmRecord;
 use crate::port::{Hypervisor, ImageTransfer, TransferControl};
 use crate::{Result, fail};
@@ -116,8 +116,8 @@ pub struct StepContext {
     pub cancel: Cancel,
     /// Progress of a long transfer, watched by the runner.
     pub transfer: Arc<TransferControl>,
-    /// For the guest's cloud-init; empty after a restart.
-    pub seed: GuestSeed,
+    /// What is in memory only; empty after a restart.
+    pub carried: Carried,
 }
 
 impl std::fmt::Debug for StepContext {

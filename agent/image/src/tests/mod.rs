@@ -4,6 +4,7 @@ mod download;
 mod formats;
 mod local;
 mod server;
+mod upload;
 
 use crate::{ImageConfig, ImageFetcher};
 use hvnode_core::model::ImageFormat;

@@ -137,7 +137,7 @@ async fn submit(call: &Call, request: ChangeRequest, gate: Option<&Semaphore>) -
     Ok(accepted.job)
 }
 
-fn answer<B: ChangeBody>(call: &Call, object: &Map<String, Value>, job: &Job) -> std::result::Result<Value, Failure> {
+pub(super) fn answer<B: ChangeBody>(call: &Call, object: &Map<String, Value>, job: &Job) -> std::result::Result<Value, Failure> {
     let job_uuid = job.job_uuid;
     let error = match job.status {
         JobStatus::Succeeded | JobStatus::Queued | JobStatus::Running => None,

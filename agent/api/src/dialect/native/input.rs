@@ -22,6 +22,20 @@ pub(super) fn check_content_type(headers: &HeaderMap, is_empty: bool) -> Result<
     if kind.eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(content_type_error()) }
 }
 
+/// Is the body declared as bytes?
+///
+/// # Errors
+/// `ParseParameter` naming the right content type.
+pub(super) fn check_is_bytes(headers: &HeaderMap) -> Result<()> {
+    let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    if text.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/octet-stream") {
+        return Ok(());
+    }
+    Err(
+        fail!(ParseParameter, "the header Content-Type must be application/octet-stream"; "请求头 Content-Type 必须是 application/octet-stream"),
+    )
+}
+
 fn content_type_error() -> hvnode_core::AgentError {
     fail!(ParseParameter, "the header Content-Type must be application/json"; "请求头 Content-Type 必须是 application/json")
 }

@@ -10,7 +10,6 @@
 
 mod audit;
 mod batch;
-mod cache;
 mod call;
 mod change;
 mod check;
@@ -28,12 +27,15 @@ mod serve;
 mod table;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 pub use envelope::NativeOptions;
 pub use openapi::{offered, openapi};
 pub use serve::NativeErrors;
+pub use upload::is_upload;
 
 use crate::context::ApiContext;
+use crate::list_cache::ListCache;
 use axum::extract::Request;
 use axum::routing::any;
 use hvnode_core::model::VerbKind;
@@ -51,7 +53,7 @@ pub fn router(context: ApiContext, options: NativeOptions) -> axum::Router {
     let shared = Arc::new(Shared {
         context,
         options,
-        cache: cache::ListCache::default(),
+        cache: ListCache::default(),
         paths,
         streams: Arc::new(Semaphore::new(event_stream::STREAMS_MAX)),
         long_polls: Arc::new(Semaphore::new(resource::event::LONG_POLLS_MAX)),

@@ -7,6 +7,7 @@ use super::route::{Method, Offer, Reply, Route, TypeSchema};
 use super::table::routes;
 use crate::dialect::Offered;
 use hvnode_core::ErrorCode;
+use hvnode_core::model::VerbKind;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
@@ -17,12 +18,21 @@ pub fn offered() -> Vec<Offered> {
     let row = |route: Route| Offered {
         method: route.method.word(),
         path: route.path,
-        verb: if let Offer::Change(verb) = route.offer { Some(verb) } else { None },
+        verb: verb_of(&route),
         is_built: !matches!(route.reply, Reply::Never),
         access: route.access,
         summary: route.summary,
     };
     routes().into_iter().map(row).collect()
+}
+
+/// The verb of the engine behind a route.
+fn verb_of(route: &Route) -> Option<VerbKind> {
+    match route.offer {
+        Offer::Change(verb) => Some(verb),
+        Offer::Upload => Some(VerbKind::CreateImage),
+        _ => None,
+    }
 }
 
 /// The OpenAPI document.
@@ -70,7 +80,7 @@ fn schemas(routes: &[Route]) -> BTreeMap<String, RefOr<Schema>> {
         for kind in [Some(route.request), route.common].into_iter().flatten() {
             (kind.collect)(&mut found);
         }
-        if route.method == Method::Post && !matches!(route.reply, Reply::Never) {
+        if route.method == Method::Post && route.offer != Offer::Upload && !matches!(route.reply, Reply::Never) {
             found.push(((route.request.name)().into_owned(), with_common(route)));
         }
     }
@@ -105,6 +115,11 @@ fn path_item(route: &Route) -> Value {
     match route.method {
         Method::Get => operation["parameters"] = parameters(route),
         Method::Post if matches!(route.reply, Reply::Never) => {}
+        Method::Post if route.offer == Offer::Upload => {
+            operation["parameters"] = parameters(route);
+            let file = json!({ "schema": { "type": "string", "format": "binary" } });
+            operation["requestBody"] = json!({ "required": true, "content": { "application/octet-stream": file } });
+        }
         Method::Post => operation["requestBody"] = request_body(route),
     }
     if route.offer == Offer::Stream
@@ -118,8 +133,10 @@ fn path_item(route: &Route) -> Value {
     if let Some(role) = route.access.least_role() {
         operation["x-least-role"] = crate::access::role_word(role).into();
     }
+    if let Some(verb) = verb_of(route) {
+        operation["x-verb"] = verb.word().into();
+    }
     match route.offer {
-        Offer::Change(verb) => operation["x-verb"] = verb.word().into(),
         Offer::NotBuilt | Offer::NotOnOneNode if matches!(route.reply, Reply::Never) => operation["x-not-supported"] = true.into(),
         _ => {}
     }

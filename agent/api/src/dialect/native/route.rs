@@ -53,6 +53,8 @@ pub(super) enum Offer {
     Stream,
     /// One verb of the engine, which logs it.
     Change(VerbKind),
+    /// Makes an image of the bytes that are sent; the engine logs it.
+    Upload,
     /// Opens a session; the only route without authentication.
     LogIn,
     /// Changes the caller's own session; any role.
@@ -203,6 +205,13 @@ impl Route {
     /// For others than most of its kind.
     pub(super) fn access(self, access: Access) -> Self {
         Self { access, ..self }
+    }
+
+    /// POST of a file: parameters in the query, bytes as the body; served as a whole by `upload`.
+    pub(super) fn upload<Q: ToSchema, V: ToSchema>(path: &'static str, summary: &'static str, key: &'static str) -> Self {
+        let handler = Self::refusing(|| fail!(NotSupported, "this route takes a file"; "该路由接收文件"));
+        let reply = Reply::Keyed(key, TypeSchema::of::<V>());
+        Self { offer: Offer::Upload, ..Self::new::<Q>(path, summary, reply, handler) }
     }
 
     /// What it is about, for the operation log.

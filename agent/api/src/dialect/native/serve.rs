@@ -1,13 +1,13 @@
 //! From an HTTP request to an HTTP answer: the path every request takes, whatever its route.
 
-use super::cache::ListCache;
 use super::call::{Call, DIALECT, Failure};
 use super::envelope::{self, Data, NativeOptions};
 use super::route::{Method, Offer, Route};
-use super::{audit, decode, event_stream, input};
+use super::{audit, decode, event_stream, input, upload};
 use crate::access::Access;
 use crate::body::{drain, read_body};
 use crate::context::{ApiContext, FrameErrors, NodeIdentity, Peer, RequestId};
+use crate::list_cache::ListCache;
 use crate::strict;
 use axum::body::Body;
 use axum::extract::Request;
@@ -137,6 +137,10 @@ async fn write(route: &Route, mut call: Call, parts: &Parts, body: &mut Body) ->
 async fn write_unlogged(route: &Route, call: &mut Call, parts: &Parts, body: &mut Body, object: &mut Map<String, Value>) -> Answer<Data> {
     if matches!(route.offer, Offer::NotBuilt | Offer::NotOnOneNode) {
         return (route.handler)(call.clone(), Map::new()).await;
+    }
+    if route.offer == Offer::Upload {
+        *object = input::query_object(parts.uri.query()).map_err(at!())?;
+        return upload::run(call, &parts.headers, body, object).await;
     }
     let bytes = read_body(std::mem::take(body), call.context.body_bytes_max).await.map_err(at!())?;
     input::check_content_type(&parts.headers, bytes.is_empty()).map_err(at!())?;

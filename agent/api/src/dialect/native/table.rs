@@ -7,6 +7,7 @@ use super::resource::{
 use super::route::Method::{Get, Post};
 use super::route::Reply::{Keyed, Object};
 use super::route::{Offer, Route, TypeSchema};
+use super::upload;
 use crate::access::Access;
 
 /// Every route.
@@ -99,7 +100,7 @@ fn hosts() -> Vec<Route> {
 fn images(is_alias: bool) -> Vec<Route> {
     let path = |long, short| if is_alias { short } else { long };
     let image = Keyed("image", TypeSchema::of::<image::ImageView<'_>>());
-    let upload = path("/v1/repository/image/upload", "/v1/image/upload");
+    let upload_path = path(upload::PATHS[0], upload::PATHS[1]);
     vec![
         Route::list::<_, image::ImageView<'_>, _, _>(path("/v1/repository/image/list", "/v1/image/list"), "Images", image::list),
         Route::read(path("/v1/repository/image/inspect", "/v1/image/inspect"), "One image", image, image::inspect),
@@ -112,7 +113,8 @@ fn images(is_alias: bool) -> Vec<Route> {
             path("/v1/repository/image/delete", "/v1/image/delete"),
             "Remove an image that no VM's disk depends on",
         ),
-        Route::not_built(Post, upload).about(&IMAGE),
+        Route::upload::<image::UploadImage, image::ImageView<'_>>(upload_path, "Send an image: the body is the file", "image")
+            .about(&IMAGE),
     ]
 }
 

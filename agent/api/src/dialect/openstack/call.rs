@@ -120,6 +120,8 @@ impl Call {
 pub(super) struct Reply {
     pub(super) status: StatusCode,
     pub(super) body: Option<Bytes>,
+    /// In its place a body that comes as fast as the client takes it.
+    pub(super) stream: Option<Body>,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -128,7 +130,7 @@ impl Reply {
     pub(super) fn json(status: u16, body: &impl Serialize) -> Result<Self, Fault> {
         let body =
             serde_json::to_vec(body).map_err(|error| Fault::from(fail!(Internal, "an answer cannot be written").caused_by(error)))?;
-        Ok(Self { status: status_code(status), body: Some(body.into()), headers: Vec::new() })
+        Ok(Self { body: Some(body.into()), ..Self::empty(status) })
     }
 
     /// 200 with JSON.
@@ -138,7 +140,17 @@ impl Reply {
 
     /// Without a body.
     pub(super) fn empty(status: u16) -> Self {
-        Self { status: status_code(status), body: None, headers: Vec::new() }
+        Self { status: status_code(status), body: None, stream: None, headers: Vec::new() }
+    }
+
+    /// With a body that is made while the client takes it.
+    pub(super) fn stream(status: u16, body: Body) -> Self {
+        Self { stream: Some(body), ..Self::empty(status) }
+    }
+
+    /// 200 with JSON that was written before.
+    pub(super) fn again(body: Bytes) -> Self {
+        Self { body: Some(body), ..Self::empty(200) }
     }
 
     /// With one more header; left out where its text cannot stand in one.

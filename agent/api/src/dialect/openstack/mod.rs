@@ -49,7 +49,6 @@ pub const NOT_IN_THIS_API: &[(VerbKind, &str)] = &[
     (VerbKind::ExpungeVm, "what is in the trash is not shown here"),
     (VerbKind::AdoptVm, "servers of others are read only here"),
     (VerbKind::ReleaseVm, "servers of others are read only here"),
-    (VerbKind::UpdateSpecification, "a flavor does not change but for its description"),
 ];
 
 /// What an operator may set.
@@ -65,9 +64,15 @@ pub fn offered() -> Vec<Offered> {
     routes.chain(compute::actions::offered()).collect()
 }
 
+/// Does this request bring the bytes of an image?
+pub fn is_upload(method: &http::Method, path: &str) -> bool {
+    let path = path.trim_end_matches('/');
+    *method == http::Method::PUT && path.starts_with("/image/v2/images/") && path.ends_with("/file")
+}
+
 /// The OpenStack API over an engine.
 pub fn router(context: ApiContext, options: OpenStackOptions) -> Router {
-    let shared = Arc::new(Shared { context, options, creating: Default::default() });
+    let shared = Arc::new(Shared { context, options, creating: Default::default(), lists: Default::default() });
     let mut by_path: BTreeMap<String, Vec<table::Mounted>> = BTreeMap::new();
     for mounted in table::mounted() {
         by_path.entry(mounted.path.clone()).or_default().push(mounted);

@@ -1,12 +1,13 @@
 //! From an HTTP request to an HTTP answer: the path every request takes, whatever its route.
 
 use super::auth;
-use super::call::{Call, Outcome, Style, Token};
+use super::call::{Call, Outcome, Reply, Style, Token};
 use super::errors::{self, Fault};
 use super::table::{BodyKind, Mounted};
 use super::{OpenStackOptions, change, convert, identity, version};
 use crate::body::{drain, read_body};
-use crate::context::{ApiContext, Peer, RequestId};
+use crate::context::{ApiContext, LongAnswer, Peer, RequestId};
+use crate::list_cache::ListCache;
 use crate::strict;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, RawPathParams, Request};
@@ -17,6 +18,7 @@ use hvnode_core::model::{Caller, VmRecord};
 use parking_lot::Mutex;
 use serde_json::Value;
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -30,6 +32,8 @@ pub(super) struct Shared {
     pub(super) options: OpenStackOptions,
     /// Servers whose create has not ended, as they were asked for: they are shown while a create that failed becomes a server in error.
     pub(super) creating: Mutex<HashMap<Uuid, Arc<VmRecord>>>,
+    /// Lists as they were written last.
+    pub(super) lists: ListCache,
 }
 
 /// Answers a request to a known path.
@@ -132,18 +136,41 @@ async fn run(shared: &Arc<Shared>, row: &Mounted, parts: &mut Parts, body: &mut 
         BodyKind::Json => call.body = json_body(&call, body).await?,
         BodyKind::Stream => call.stream = std::mem::take(body).into(),
     }
+    if row.route.is_cached {
+        return cached(row, call, parts.uri.query().unwrap_or("")).await;
+    }
     let note = row.route.is_change().then(|| change::Note::of(&call));
     let caller = Caller { user_name: identity::claimed_name(&call), ..caller };
     let outcome = (row.route.handler)(call).await;
     if let Err(fault) = &outcome {
         auth::refused(shared, row, &caller, fault);
     }
-    if let (Some(note), Err(fault)) = (note, &outcome)
-        && !fault.is_recorded
-    {
-        note.record(&shared.context, Some(&fault.as_error())).await;
+    let refused = outcome.as_ref().err().filter(|fault| !fault.is_recorded).map(Fault::as_error);
+    if let (Some(note), Some(error)) = (note, refused) {
+        note.record(&shared.context, Some(&error)).await;
     }
     outcome
+}
+
+/// A list is written anew only when something that stands in it may have changed: it is polled by many.
+async fn cached(row: &Mounted, call: Call, query: &str) -> Outcome {
+    let (shared, context) = (call.shared.clone(), &call.shared.context);
+    // Before the list is made: what it shows may be newer than its key says, never older.
+    let generation = call.snapshot().generation;
+    let mut users = DefaultHasher::new();
+    for account in context.accounts.list() {
+        (account.user_uuid, &account.user_name).hash(&mut users);
+    }
+    let (users, records, version) = (users.finish(), context.records.generation(), call.version);
+    let key = format!("{users:x} {records} {version} {} {}?{query}", call.base_url, row.path);
+    if let Some(body) = shared.lists.get(generation, row.route.path, &key) {
+        return Ok(Reply::again(body));
+    }
+    let reply = (row.route.handler)(call).await?;
+    if let (http::StatusCode::OK, Some(body)) = (reply.status, &reply.body) {
+        shared.lists.put(generation, row.route.path, &key, body);
+    }
+    Ok(reply)
 }
 
 async fn path_values(parts: &mut Parts) -> Result<Vec<String>, Fault> {
@@ -180,15 +207,19 @@ async fn json_body(call: &Call, body: &mut Body) -> Result<Value, Fault> {
     Ok(Value::Object(strict::json_object(&bytes)?))
 }
 
-fn success(reply: super::call::Reply) -> Response {
-    let mut response = Response::new(reply.body.map_or_else(Body::empty, Body::from));
+fn success(reply: Reply) -> Response {
+    let is_long = reply.stream.is_some();
+    let mut response = Response::new(reply.stream.unwrap_or_else(|| reply.body.map_or_else(Body::empty, Body::from)));
     *response.status_mut() = reply.status;
+    if is_long {
+        response.extensions_mut().insert(LongAnswer);
+    }
     let has_body = axum::body::HttpBody::size_hint(response.body()).upper() != Some(0);
     let headers = response.headers_mut();
-    if has_body {
+    headers.extend(reply.headers);
+    if has_body && !headers.contains_key(header::CONTENT_TYPE) {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    headers.extend(reply.headers);
     response
 }
 

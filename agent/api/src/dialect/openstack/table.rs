@@ -39,6 +39,8 @@ pub(super) struct Route {
     pub(super) body: BodyKind,
     pub(super) verb: Option<VerbKind>,
     pub(super) is_built: bool,
+    /// A list that shows nothing but the picture of the node, the records and the accounts.
+    pub(super) is_cached: bool,
     pub(super) summary: &'static str,
     pub(super) handler: Handler,
 }
@@ -59,7 +61,7 @@ impl Route {
             "DELETE" => (Access::Change, BodyKind::None),
             _ => (Access::Change, BodyKind::Json),
         };
-        Self { place, method, path, access, is_identity: false, body, verb: None, is_built: true, summary, handler }
+        Self { place, method, path, access, is_identity: false, body, verb: None, is_built: true, is_cached: false, summary, handler }
     }
 
     fn verb(self, verb: VerbKind) -> Self {
@@ -83,6 +85,14 @@ impl Route {
     /// Does it change something, as far as its own row tells?
     pub(super) fn is_change(&self) -> bool {
         self.access == Access::Change
+    }
+
+    fn no_body(self) -> Self {
+        Self { body: BodyKind::None, ..self }
+    }
+
+    fn cached(self) -> Self {
+        Self { is_cached: true, ..self }
     }
 
     fn stream(self) -> Self {
@@ -206,9 +216,9 @@ fn servers() -> Vec<Route> {
     use compute::{actions, create, servers as s};
     let at = |method, path, summary, handler| Route::new(Place::Compute, method, path, summary, handler);
     vec![
-        at("GET", "/servers", "Servers", to!(s::list)),
+        at("GET", "/servers", "Servers", to!(s::list)).cached(),
         at("POST", "/servers", "Make servers", to!(create::create)).verb(VerbKind::CreateVm),
-        at("GET", "/servers/detail", "Servers with everything", to!(s::detail)),
+        at("GET", "/servers/detail", "Servers with everything", to!(s::detail)).cached(),
         at("GET", "/servers/{id}", "One server", to!(s::show)),
         at("PUT", "/servers/{id}", "Change name, description, access addresses", to!(s::update)).verb(VerbKind::UpdateVm),
         at("DELETE", "/servers/{id}", "Remove a server", to!(s::delete)).verb(VerbKind::DeleteVm),
@@ -257,10 +267,11 @@ fn flavors() -> Vec<Route> {
     use compute::flavors as f;
     let at = |method, path, summary, handler| Route::new(Place::Compute, method, path, summary, handler);
     vec![
-        at("GET", "/flavors", "Flavors", to!(f::list)),
-        at("GET", "/flavors/detail", "Flavors with everything", to!(f::detail)),
+        at("GET", "/flavors", "Flavors", to!(f::list)).cached(),
+        at("GET", "/flavors/detail", "Flavors with everything", to!(f::detail)).cached(),
         at("POST", "/flavors", "Make a flavor", to!(f::create)).verb(VerbKind::CreateSpecification),
         at("GET", "/flavors/{id}", "One flavor", to!(f::show)),
+        at("PUT", "/flavors/{id}", "Describe a flavor", to!(f::update)).verb(VerbKind::UpdateSpecification),
         at("DELETE", "/flavors/{id}", "Remove a flavor", to!(f::delete)).verb(VerbKind::DeleteSpecification),
         at("GET", "/flavors/{id}/os-extra_specs", "Extra specifications: none", to!(f::extra_specs)),
         at("GET", "/flavors/{id}/os-flavor-access", "Who may use a private flavor: there is none", to!(f::access)),
@@ -314,14 +325,16 @@ fn images() -> Vec<Route> {
     use image as i;
     let at = |method, path, summary, handler| Route::new(Place::Image, method, path, summary, handler);
     vec![
-        at("GET", "/images", "Images", to!(i::list)),
+        at("GET", "/images", "Images", to!(i::list)).cached(),
         at("POST", "/images", "Announce an image", to!(i::change::create)),
         at("GET", "/images/{id}", "One image", to!(i::show)),
         at("PATCH", "/images/{id}", "Change what is said about an image", to!(i::change::patch)).verb(VerbKind::UpdateImage),
         at("DELETE", "/images/{id}", "Remove an image", to!(i::change::delete)).verb(VerbKind::DeleteImage),
         at("POST", "/images/{id}/import", "Fetch an announced image from a URL", to!(i::change::import)).verb(VerbKind::CreateImage),
-        Route::not_built(Place::Image, "PUT", "/images/{id}/file", "Upload an announced image").stream(),
-        Route::not_built(Place::Image, "GET", "/images/{id}/file", "Download an image"),
+        at("PUT", "/images/{id}/file", "Upload an announced image", to!(i::data::upload)).verb(VerbKind::CreateImage).stream(),
+        at("GET", "/images/{id}/file", "Download an image", to!(i::data::download)),
+        at("PUT", "/images/{id}/tags/{tag}", "Add a tag", to!(i::tags::add)).no_body(),
+        at("DELETE", "/images/{id}/tags/{tag}", "Remove a tag", to!(i::tags::remove)),
         at("GET", "/images/{id}/members", "Projects an image is shared with: none", to!(i::members)),
         at("GET", "/info/import", "Ways to import", to!(i::import_info)),
         at("GET", "/info/stores", "Stores: the one", to!(i::stores)),

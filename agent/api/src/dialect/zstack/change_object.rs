@@ -6,7 +6,7 @@ use super::fields::Fields;
 use super::identity::BACKUP_STORAGE_UUID;
 use hvnode_core::model::ImageFormat;
 use hvnode_core::verb::{
-    ChangeInput, CreateImageInput, CreateSpecificationInput, DeleteImageInput, DeleteSpecificationInput, DeleteVolumeInput,
+    ChangeInput, CreateImageInput, CreateSpecificationInput, DeleteImageInput, DeleteSpecificationInput, DeleteVolumeInput, ImageSource,
     UpdateImageInput, UpdateSpecificationInput,
 };
 use hvnode_core::{Result, fail};
@@ -30,7 +30,7 @@ pub(super) fn add(_: &Call, fields: &Fields) -> Decoded {
         image_uuid: fields.uuid("resourceUuid")?,
         image_name: fields.need_name()?,
         description: fields.description()?.unwrap_or_default(),
-        url: fields.need_text("url")?,
+        source: ImageSource::Url(fields.need_text("url")?),
         format,
         checksum: String::new(),
         firmware: None,

@@ -7,6 +7,7 @@ mod outage;
 mod overload;
 mod reasons;
 mod resize;
+mod uploads;
 
 use super::*;
 use crate::ErrorCode;
@@ -165,7 +166,7 @@ fn import() -> ChangeInput {
         image_uuid: None,
         image_name: format!("image-{}", Uuid::new_v4()),
         description: String::new(),
-        url: "http://images.test/a.qcow2".into(),
+        source: ImageSource::Url("http://images.test/a.qcow2".into()),
         format: ImageFormat::Qcow2,
         checksum: String::new(),
         firmware: None,

@@ -10,7 +10,7 @@ use crate::dialect::chimestack::state::image_state;
 use crate::dialect::chimestack::task;
 use hvnode_core::fail;
 use hvnode_core::model::{DEFAULT_REPOSITORY_NAME, DEFAULT_REPOSITORY_UUID, Firmware, Image, ImageFormat};
-use hvnode_core::verb::{ChangeInput, CreateImageInput, DeleteImageInput, UpdateImageInput};
+use hvnode_core::verb::{ChangeInput, CreateImageInput, DeleteImageInput, ImageSource, UpdateImageInput};
 use serde_json::{Value, json};
 
 /// Longest address of an image.
@@ -96,7 +96,7 @@ pub(in super::super) async fn create(call: Call, input: Input) -> Outcome {
         image_name: input.owned("name").unwrap_or_default(),
         description: input.owned("description").unwrap_or_default(),
         format: format(&input, &url),
-        url,
+        source: ImageSource::Url(url),
         checksum: String::new(),
         firmware: firmware(&input),
         os_type: input.owned("os_type").unwrap_or_default(),

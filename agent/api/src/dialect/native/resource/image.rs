@@ -11,7 +11,8 @@ use super::vm_view::firmware_word;
 use super::{IMAGE, Resource, value_of};
 use hvnode_core::engine::Snapshot;
 use hvnode_core::model::{DEFAULT_REPOSITORY_UUID, Firmware, Image, ImageFormat, ImageStatus, NAME_LENGTH_MAX, VerbKind};
-use hvnode_core::verb::{ChangeInput, CreateImageInput, DeleteImageInput, UpdateImageInput};
+use hvnode_core::port::UploadSource;
+use hvnode_core::verb::{ChangeInput, CreateImageInput, DeleteImageInput, ImageSource, UpdateImageInput};
 use hvnode_core::{AgentError, Result, fail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -190,30 +191,89 @@ pub(in super::super) struct CreateImage {
     description: Option<String>,
 }
 
-impl ChangeBody for CreateImage {
-    const RESOURCE: &'static Resource = &IMAGE;
-    const VERB: VerbKind = VerbKind::CreateImage;
-
-    fn into_change(self) -> Result<ChangeInput> {
+impl CreateImage {
+    fn into_input(self, source: ImageSource) -> Result<CreateImageInput> {
         if !check_repository(self.repository_uuid.as_deref())? {
             return Err(fail!(RepositoryNotExist));
         }
-        Ok(ChangeInput::CreateImage(CreateImageInput {
+        Ok(CreateImageInput {
             image_uuid: check::optional_uuid("image_uuid", self.image_uuid.as_deref())?,
             image_name: check::name("image_name", self.image_name)?,
             description: check::description(self.description)?,
-            url: check::url("url", self.url)?,
+            source,
             format: self.format.into(),
             checksum: check::checksum("checksum", self.checksum)?,
             firmware: self.boot_type.map(Firmware::from),
             os_type: word_or_empty("os_type", self.os_type)?,
             os_version: word_or_empty("os_version", self.os_version)?,
             architecture: self.architecture.map(|text| check::word("architecture", text)).transpose()?,
-        }))
+        })
+    }
+}
+
+impl ChangeBody for CreateImage {
+    const RESOURCE: &'static Resource = &IMAGE;
+    const VERB: VerbKind = VerbKind::CreateImage;
+
+    fn into_change(self) -> Result<ChangeInput> {
+        let url = check::url("url", self.url.clone())?;
+        self.into_input(ImageSource::Url(url)).map(ChangeInput::CreateImage)
     }
 
     fn created(snapshot: &Snapshot, uuid: Uuid) -> Option<Result<Value>> {
         snapshot.images.get(&uuid).map(|image| value_of(&ImageView::of(image)))
+    }
+}
+
+/// Send an image: what the bytes in the body are.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in super::super) struct UploadImage {
+    #[schema(min_length = 1, max_length = 128)]
+    image_name: String,
+    /// Wanted uuid; chosen if absent.
+    #[schema(format = Uuid)]
+    image_uuid: Option<String>,
+    format: ImageFormatWord,
+    #[schema(format = Uuid)]
+    repository_uuid: Option<String>,
+    /// `sha256:<hex>`, `sha512:<hex>` or bare hex.
+    checksum: Option<String>,
+    boot_type: Option<BootType>,
+    #[schema(max_length = 128)]
+    os_type: Option<String>,
+    #[schema(max_length = 128)]
+    os_version: Option<String>,
+    /// The host's if absent.
+    architecture: Option<String>,
+    #[schema(max_length = 1024)]
+    description: Option<String>,
+}
+
+impl UploadImage {
+    /// Checks the shape of every field.
+    ///
+    /// # Errors
+    /// `ParameterInvalid`, `RepositoryNotExist`.
+    pub(in super::super) fn into_change(self, source: UploadSource) -> Result<ChangeInput> {
+        let Self { image_name, image_uuid, format, repository_uuid, checksum, boot_type, os_type, os_version, architecture, description } =
+            self;
+        let (url, _repository_name) = (String::new(), None);
+        let said = CreateImage {
+            image_name,
+            image_uuid,
+            url,
+            format,
+            repository_uuid,
+            _repository_name,
+            checksum,
+            boot_type,
+            os_type,
+            os_version,
+            architecture,
+            description,
+        };
+        said.into_input(ImageSource::Upload(source)).map(ChangeInput::CreateImage)
     }
 }
 

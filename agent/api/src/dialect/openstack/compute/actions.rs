@@ -136,10 +136,9 @@ pub(in super::super) async fn run(mut call: Call) -> Outcome {
         (Ok(()), Some(run)) => run(Act { call, vm, name: known.name, argument }).await,
         (Ok(()), None) => Err(refusal(known.name)),
     };
-    if let (Some(note), Err(fault)) = (note, &outcome)
-        && !fault.is_recorded
-    {
-        note.record(&context, Some(&fault.as_error())).await;
+    let refused = outcome.as_ref().err().filter(|fault| !fault.is_recorded).map(Fault::as_error);
+    if let (Some(note), Some(error)) = (note, refused) {
+        note.record(&context, Some(&error)).await;
     }
     outcome
 }

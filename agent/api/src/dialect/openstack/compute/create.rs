@@ -15,14 +15,17 @@ use base64::engine::general_purpose::STANDARD;
 use hvnode_core::ErrorCode;
 use hvnode_core::engine::Snapshot;
 use hvnode_core::model::GIBIBYTE;
-use hvnode_core::verb::{ChangeInput, CreateVmInput, NewVolumeInput, NicInput, RootSource, Shape};
+use hvnode_core::verb::{ChangeInput, CreateVmInput, DeleteVmInput, NewVolumeInput, NicInput, RootSource, Shape};
 use serde_json::Value;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Most servers of one request.
 const COUNT_MAX: i64 = 100;
 /// Most GiB of one disk that a request may name; the engine has its own bound.
 const SIZE_MAX_GIB: i64 = 1 << 20;
+/// How long a server that is given up is waited for where it can be canceled no more.
+const GIVE_UP_WAIT: Duration = Duration::from_secs(120);
 /// Most bytes of a password.
 const PASSWORD_BYTES_MAX: usize = 128;
 
@@ -62,16 +65,28 @@ async fn make(call: &Call, wanted: &Wanted) -> Result<Vec<Uuid>, Fault> {
             Err(_) if made.len() >= wanted.count_min && !made.is_empty() => break,
             Err(fault) => {
                 for (vm_uuid, job_uuid) in made {
-                    // One that cannot be canceled any more stays as a server that its owner sees.
-                    if call.shared.context.engine.cancel_job(&call.caller, job_uuid).await.is_ok() {
-                        extras::forget(&call.shared.context.records, vm_uuid).await?;
-                    }
+                    give_up(call, vm_uuid, job_uuid).await?;
                 }
                 return Err(fault);
             }
         }
     }
     Ok(made.into_iter().map(|(vm_uuid, _)| vm_uuid).collect())
+}
+
+/// Takes back a server of a request that is refused as a whole: nothing of it may stay.
+async fn give_up(call: &Call, vm_uuid: Uuid, job_uuid: Uuid) -> Result<(), Fault> {
+    let engine = &call.shared.context.engine;
+    if engine.cancel_job(&call.caller, job_uuid).await.is_err() {
+        engine.wait_for_job(job_uuid, GIVE_UP_WAIT).await?;
+        let delete = DeleteVmInput { vm_uuid, is_forced: true, is_deleting_volumes: true, keep_days: Some(0) };
+        // One that could not be made is gone by itself.
+        if engine.snapshot().vms.contains_key(&vm_uuid) {
+            call.submit(ChangeInput::DeleteVm(delete)).await?;
+        }
+    }
+    extras::forget_failed(&call.shared.context.records, vm_uuid).await?;
+    extras::forget(&call.shared.context.records, vm_uuid).await
 }
 
 async fn make_one(call: &Call, mut input: CreateVmInput, extras: &Extras) -> Result<(Uuid, Uuid), Fault> {

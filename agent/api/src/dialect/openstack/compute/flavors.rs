@@ -14,7 +14,7 @@ use super::view::shape as shape_of_vm;
 use crate::records::{Records, value_of};
 use hvnode_core::engine::Snapshot;
 use hvnode_core::model::{GIBIBYTE, MEBIBYTE, Specification, Vm};
-use hvnode_core::verb::{ChangeInput, CreateSpecificationInput, DeleteSpecificationInput, Shape};
+use hvnode_core::verb::{ChangeInput, CreateSpecificationInput, DeleteSpecificationInput, Shape, UpdateSpecificationInput};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -254,6 +254,28 @@ pub(in super::super) async fn create(call: Call) -> Outcome {
     let specification = snapshot.specifications.get(&specification_uuid).ok_or_else(|| Fault::not_found("The flavor is gone already."))?;
     let id = chosen.unwrap_or_else(|| specification_uuid.to_string());
     Reply::ok(&json!({ "flavor": whole(&call, &id, specification) }))
+}
+
+/// A flavor does not change but for what is said about it.
+pub(in super::super) async fn update(call: Call) -> Outcome {
+    if call.version < since::FLAVOR_DESCRIPTION {
+        return Err(Fault::not_found("The resource could not be found."));
+    }
+    let (id, specification) = find(&call)?;
+    let specification_uuid = specification.specification_uuid;
+    if specification_uuid.is_nil() {
+        return Err(Fault::not_found(format!("Flavor {id} could not be found.")));
+    }
+    let mut fields = Fields::wrapped(&call.body, "flavor", &[])?;
+    if !fields.has("description") {
+        return Err(fields.missing("description"));
+    }
+    let description = fields.text("description")?.unwrap_or_default().to_owned();
+    fields.end()?;
+    let input = UpdateSpecificationInput { specification_uuid, description: Some(description), ..UpdateSpecificationInput::default() };
+    call.submit_and_wait(ChangeInput::UpdateSpecification(input)).await?;
+    let (id, specification) = find(&call)?;
+    Reply::ok(&json!({ "flavor": whole(&call, &id, &specification) }))
 }
 
 fn check_what_is_not_here(fields: &mut Fields<'_>) -> Result<(), Fault> {

@@ -3,6 +3,7 @@
 use super::super::call::{Call, Outcome, Reply};
 use super::super::convert::{ZONE, gibibytes, mebibytes, micro, version_number};
 use super::super::errors::Fault;
+use super::super::paging::page;
 use super::super::version::since;
 use super::filter::is_true;
 use super::is_shown;
@@ -120,10 +121,13 @@ fn listed(call: &Call, view: fn(&Call, &Snapshot) -> Value) -> Outcome {
         let shown: String = pattern.chars().take(64).collect();
         return Err(Fault::not_found(format!("No hypervisor matching '{shown}' could be found.")));
     }
+    let items = vec![view(call, &snapshot)];
+    if call.version < since::HYPERVISOR_PAGING {
+        return Reply::ok(&json!({ "hypervisors": items }));
+    }
     // The one entry is on the first page; a page after it is empty.
-    let is_after = call.version >= since::HYPERVISOR_PAGING && call.query("marker").is_some();
-    let items: Vec<Value> = if is_after { Vec::new() } else { vec![view(call, &snapshot)] };
-    Reply::ok(&json!({ "hypervisors": items }))
+    let page = page(call, items, |item| item["id"].as_str().map_or_else(|| item["id"].to_string(), str::to_owned))?;
+    Reply::ok(&json!({ "hypervisors": page.items }))
 }
 
 pub(in super::super) async fn list(call: Call) -> Outcome {

@@ -7,12 +7,15 @@ use super::super::errors::Fault;
 use super::one;
 use super::properties::{Announced, IMAGE, Properties, take_text};
 use hvnode_core::model::{Firmware, ImageFormat, NameFault, Timestamp, check_name};
-use hvnode_core::verb::{ChangeInput, CreateImageInput, DeleteImageInput, UpdateImageInput};
+use hvnode_core::verb::{ChangeInput, CreateImageInput, DeleteImageInput, ImageSource, UpdateImageInput};
 use serde_json::Value;
 use uuid::Uuid;
 
 /// Most images that are announced and have no bytes.
 const ANNOUNCED_MAX: usize = 1000;
+
+/// Keys that may be null at the making of an image: then they are as if not said.
+const NULLABLE: [&str; 6] = ["visibility", "protected", "os_hidden", "min_disk", "min_ram", "tags"];
 
 /// Disk formats and what they are here.
 fn format_of(disk_format: &str) -> Option<ImageFormat> {
@@ -55,9 +58,14 @@ pub(in super::super) async fn create(mut call: Call) -> Outcome {
     let mut properties = Properties::default();
     object.remove("owner");
     for (key, value) in &object {
+        if value.is_null() && !NULLABLE.contains(&key.as_str()) {
+            return Err(Fault::bad_request(format!(
+                "Provided object does not match schema 'image': null is not of type 'string'. Property: {key}"
+            )));
+        }
         properties.set(key, Some(value).filter(|value| !value.is_null()))?;
     }
-    let announced = Announced { name, disk_format, container_format, properties, create_time: Timestamp::now() };
+    let announced = Announced { name, disk_format, container_format, properties, create_time: Timestamp::now(), checksum: String::new() };
     check_formats(&announced)?;
     let snapshot = call.snapshot();
     let open = records
@@ -102,12 +110,12 @@ pub(in super::super) async fn import(call: Call) -> Outcome {
     method.end()?;
     fields.ignore(&["all_stores", "all_stores_must_succeed", "stores"]);
     fields.end()?;
-    call.submit(create_input(uuid, &announced, url)?).await?;
+    call.submit(create_input(uuid, &announced, ImageSource::Url(url))?).await?;
     Ok(Reply::empty(202))
 }
 
 /// What was announced, as the engine takes it.
-pub(super) fn create_input(uuid: Uuid, announced: &Announced, url: String) -> Result<ChangeInput, Fault> {
+pub(super) fn create_input(uuid: Uuid, announced: &Announced, source: ImageSource) -> Result<ChangeInput, Fault> {
     let format = announced.disk_format.as_deref().and_then(format_of);
     let format =
         format.ok_or_else(|| Fault::bad_request("disk_format and container_format must be set before an image gets its bytes."))?;
@@ -121,7 +129,7 @@ pub(super) fn create_input(uuid: Uuid, announced: &Announced, url: String) -> Re
         image_uuid: Some(uuid),
         image_name: announced.name.clone(),
         description: custom("description"),
-        url,
+        source,
         format,
         checksum: String::new(),
         firmware,
@@ -162,13 +170,7 @@ pub(in super::super) async fn patch(call: Call) -> Outcome {
     let records = &call.shared.context.records;
     let snapshot = call.snapshot();
     let image = snapshot.images.get(&uuid);
-    let mut announced = Announced::of(records, uuid).unwrap_or_else(|| Announced {
-        name: image.map(|image| image.image_name.clone()).unwrap_or_default(),
-        disk_format: None,
-        container_format: None,
-        properties: Properties::of(records, uuid),
-        create_time: image.map(|image| image.create_time).unwrap_or_default(),
-    });
+    let mut announced = Announced::of_any(&call, uuid);
     let mut update = UpdateImageInput { image_uuid: uuid, ..UpdateImageInput::default() };
     for Step { key, value } in steps(&call.body)? {
         let text = || value.as_ref().and_then(Value::as_str).map(str::to_owned).unwrap_or_default();

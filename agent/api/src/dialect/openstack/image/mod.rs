@@ -1,13 +1,16 @@
 //! Glance v2: images of the repository, and those that were announced and have no bytes yet.
 
 pub(super) mod change;
+pub(super) mod data;
 mod properties;
+pub(super) mod tags;
 
 use super::DIALECT;
 use super::call::{Call, Outcome, Reply};
 use super::convert::{gibibytes_up, project_id, zulu};
 use super::errors::Fault;
 use super::paging::{limit, next_url};
+use crate::records::Records;
 use hvnode_core::model::{Firmware, Image, ImageFormat, ImageStatus, Timestamp};
 use properties::{Announced, IMAGE, Properties};
 use serde_json::{Map, Value, json};
@@ -29,9 +32,10 @@ pub(super) async fn versions(call: Call) -> Outcome {
 }
 
 /// The word of an image's state.
-fn status_word(status: ImageStatus) -> &'static str {
-    match status {
+fn status_of(image: &Image) -> &'static str {
+    match image.status {
         ImageStatus::Creating => "queued",
+        ImageStatus::Downloading if image.url.is_empty() => "saving",
         ImageStatus::Downloading => "importing",
         ImageStatus::Ready => "active",
         ImageStatus::Error => "killed",
@@ -76,8 +80,10 @@ fn common(common: &Common<'_>) -> Map<String, Value> {
     view
 }
 
-fn of_image(image: &Image, properties: &Properties) -> Map<String, Value> {
-    let mut properties = properties.clone();
+fn of_image(records: &Records, image: &Image) -> Map<String, Value> {
+    let announced = Announced::of(records, image.image_uuid);
+    let md5 = announced.as_ref().map(|announced| announced.checksum.clone()).filter(|md5| !md5.is_empty());
+    let mut properties = announced.map_or_else(Properties::of_others, |announced| announced.properties);
     let said = [
         ("architecture", image.architecture.as_str()),
         ("os_type", image.os_type.as_str()),
@@ -99,13 +105,8 @@ fn of_image(image: &Image, properties: &Properties) -> Map<String, Value> {
         properties.min_disk = gibibytes_up(image.virtual_bytes);
     }
     let times = (image.create_time, image.update_time);
-    let mut view = common(&Common {
-        id: image.image_uuid,
-        name: &image.image_name,
-        status: status_word(image.status),
-        times,
-        properties: &properties,
-    });
+    let mut view =
+        common(&Common { id: image.image_uuid, name: &image.image_name, status: status_of(image), times, properties: &properties });
     let (disk_format, container_format) = format_words(image.format);
     let (algorithm, digest) = image.checksum.split_once(':').unwrap_or(("", ""));
     let is_known = !digest.is_empty();
@@ -114,8 +115,8 @@ fn of_image(image: &Image, properties: &Properties) -> Map<String, Value> {
     view.insert("container_format".into(), container_format.into());
     view.insert("size".into(), known(image.storage_bytes));
     view.insert("virtual_size".into(), known(image.virtual_bytes));
-    // MD5 is not computed here; the digest that is stands beside it.
-    view.insert("checksum".into(), Value::Null);
+    // MD5 is known of what came in through this API; the digest that is known of all stands beside it.
+    view.insert("checksum".into(), md5.into());
     view.insert("os_hash_algo".into(), if is_known { algorithm.into() } else { Value::Null });
     view.insert("os_hash_value".into(), if is_known { digest.into() } else { Value::Null });
     view
@@ -136,7 +137,7 @@ fn of_announced(id: Uuid, announced: &Announced) -> Map<String, Value> {
 fn all(call: &Call) -> Vec<Map<String, Value>> {
     let records = &call.shared.context.records;
     let snapshot = call.snapshot();
-    let mut views: Vec<_> = snapshot.images.values().map(|image| of_image(image, &Properties::of(records, image.image_uuid))).collect();
+    let mut views: Vec<_> = snapshot.images.values().map(|image| of_image(records, image)).collect();
     for record in records.list(DIALECT, IMAGE) {
         let announced = Uuid::try_parse(&record.key.id).ok().filter(|uuid| !snapshot.images.contains_key(uuid));
         views.extend(announced.and_then(|uuid| Some(of_announced(uuid, &crate::records::value_of(&record)?))));
@@ -151,7 +152,7 @@ fn one(call: &Call, id: &str) -> Result<Map<String, Value>, Fault> {
     let missing = || Fault::not_found(format!("No image found with ID {shown}"));
     let uuid = Uuid::try_parse(id).map_err(|_| missing())?;
     if let Some(image) = call.snapshot().images.get(&uuid) {
-        return Ok(of_image(image, &Properties::of(records, uuid)));
+        return Ok(of_image(records, image));
     }
     Announced::of(records, uuid).map(|announced| of_announced(uuid, &announced)).ok_or_else(missing)
 }

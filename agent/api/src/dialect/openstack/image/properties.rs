@@ -1,6 +1,7 @@
 //! What this API knows of an image and the engine does not, and images that were announced only.
 
 use super::super::DIALECT;
+use super::super::call::Call;
 use super::super::decode::shown;
 use super::super::errors::Fault;
 use crate::records::{Records, value_of};
@@ -13,8 +14,8 @@ use uuid::Uuid;
 /// Kind of the records.
 pub(super) const IMAGE: &str = "image";
 /// Most properties of the caller's own.
-const CUSTOM_MAX: usize = 128;
-const TEXT_LENGTH_MAX: usize = 255;
+pub(super) const CUSTOM_MAX: usize = 128;
+pub(super) const TEXT_LENGTH_MAX: usize = 255;
 
 /// What is said about an image beside name and format.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,11 +55,28 @@ pub(super) struct Announced {
     pub(super) container_format: Option<String>,
     pub(super) properties: Properties,
     pub(super) create_time: Timestamp,
+    /// MD5 of the bytes, where they came in through this API: nobody else wants it.
+    #[serde(default)]
+    pub(super) checksum: String,
 }
 
 impl Announced {
     pub(super) fn of(records: &Records, uuid: Uuid) -> Option<Self> {
         records.get(DIALECT, IMAGE, &uuid.to_string()).and_then(|record| value_of(&record))
+    }
+
+    /// What is said about any image; of one that came another way, as a beginning.
+    pub(super) fn of_any(call: &Call, uuid: Uuid) -> Self {
+        let (records, snapshot) = (&call.shared.context.records, call.snapshot());
+        let image = snapshot.images.get(&uuid);
+        Self::of(records, uuid).unwrap_or_else(|| Self {
+            name: image.map(|image| image.image_name.clone()).unwrap_or_default(),
+            disk_format: None,
+            container_format: None,
+            properties: Properties::of_others(),
+            create_time: image.map(|image| image.create_time).unwrap_or_default(),
+            checksum: String::new(),
+        })
     }
 
     pub(super) async fn put(&self, records: &Records, uuid: Uuid) -> Result<(), Fault> {
@@ -71,7 +89,11 @@ impl Properties {
     /// Of an image that has bytes; images of other origin are everybody's.
     pub(super) fn of(records: &Records, uuid: Uuid) -> Self {
         let announced = Announced::of(records, uuid).map(|announced| announced.properties);
-        announced.unwrap_or_else(|| Self { visibility: "public".into(), ..Self::default() })
+        announced.unwrap_or_else(Self::of_others)
+    }
+
+    pub(super) fn of_others() -> Self {
+        Self { visibility: "public".into(), ..Self::default() }
     }
 
     /// Sets one key; null or absent takes it away.

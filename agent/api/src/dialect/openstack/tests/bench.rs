@@ -7,6 +7,7 @@ use crate::context::{ApiContext, FrameErrors, NodeIdentity, Peer, RequestId};
 use crate::test_support::{SOON, wait_for};
 use axum::Router;
 use axum::body::Body;
+use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use hvnode_core::engine::{Engine, EngineConfig, EnginePorts};
@@ -113,6 +114,27 @@ impl Bench {
         assert_eq!(answer.header("x-openstack-request-id"), format!("req-{REQUEST_UUID}"));
         assert_eq!(answer.header("requestid"), format!("req-{REQUEST_UUID}"));
         answer
+    }
+
+    /// Status, headers and bytes of an answer that may be no JSON. Of the administrator, unless a header says otherwise.
+    pub(super) async fn bytes(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> (u16, HeaderMap, Bytes) {
+        let all: Vec<_> = [("x-auth-token", self.token.as_str())].iter().chain(headers).copied().collect();
+        self.bytes_of(method, path, &all).await
+    }
+
+    /// The same, of whom the headers say.
+    pub(super) async fn bytes_of(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> (u16, HeaderMap, Bytes) {
+        self.bytes_with(method, path, headers, "").await
+    }
+
+    /// The same with a body.
+    pub(super) async fn bytes_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, HeaderMap, Bytes) {
+        let mut request = Request::builder().method(method).uri(path).body(Body::from(body.to_owned())).unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+        }
+        let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
+        (parts.status.as_u16(), parts.headers, body.collect().await.unwrap().to_bytes())
     }
 
     pub(super) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {

@@ -9,7 +9,7 @@ const BYTES_MAX: usize = 8 << 20;
 
 /// Answers by picture, path and query.
 #[derive(Debug, Default)]
-pub(super) struct ListCache(Mutex<VecDeque<Entry>>);
+pub(crate) struct ListCache(Mutex<VecDeque<Entry>>);
 
 #[derive(Debug)]
 struct Entry {
@@ -21,13 +21,13 @@ struct Entry {
 
 impl ListCache {
     /// The answer to this query on this picture, if it was encoded before.
-    pub(super) fn get(&self, generation: u64, path: &'static str, query: &str) -> Option<Bytes> {
+    pub(crate) fn get(&self, generation: u64, path: &'static str, query: &str) -> Option<Bytes> {
         let entries = self.0.lock();
         entries.iter().find(|e| e.generation == generation && e.path == path && e.query == query).map(|e| e.answer.clone())
     }
 
     /// Keeps an answer; those of other pictures go, then the oldest until it fits.
-    pub(super) fn put(&self, generation: u64, path: &'static str, query: &str, answer: &Bytes) {
+    pub(crate) fn put(&self, generation: u64, path: &'static str, query: &str, answer: &Bytes) {
         let size = |entry: &Entry| entry.answer.len() + entry.query.len() + size_of::<Entry>();
         let entry = Entry { generation, path, query: query.to_owned(), answer: answer.clone() };
         let mut entries = self.0.lock();
