@@ -94,7 +94,7 @@ impl Bench {
         let mut request = Request::builder().method(method).uri(path).header(header, token).header("host", "node:5000");
         request = request.header("content-type", "application/json").header("openstack-api-version", "compute 2.72");
         let mut request = request.body(body.map_or_else(Body::empty, |body| Body::from(body.to_string()))).unwrap();
-        request.extensions_mut().insert(Peer { address: "192.0.2.9".into(), trusted_user: None });
+        request.extensions_mut().insert(Peer::at("192.0.2.9"));
         request.extensions_mut().insert(RequestId("bench".into()));
         let answer = router.clone().oneshot(request).await.unwrap();
         assert_eq!(answer.status(), 200, "{path}");

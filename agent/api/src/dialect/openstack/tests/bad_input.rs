@@ -229,7 +229,7 @@ async fn without_a_valid_token_of_this_api_every_route_is_401_in_one_form_and_sa
     let expired = bench.accounts.log_in("openstack", "198.51.100.7", "admin", "right").await.unwrap().token;
     let before = (bench.everything(), bench.log().await.len());
     for (path, mounted) in everywhere() {
-        if mounted.route.access == super::super::table::Access::Public {
+        if mounted.route.access == crate::access::Access::Public {
             continue;
         }
         for token in ["", "nonsense", &foreign, &expired] {
