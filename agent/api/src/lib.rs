@@ -10,11 +10,14 @@ pub mod body;
 pub mod context;
 pub mod dialect;
 pub mod frame;
+pub mod guide;
 pub mod health;
 pub mod listener;
 pub mod metrics;
 pub mod records;
 pub mod strict;
 
+#[cfg(test)]
+mod test_document;
 #[cfg(test)]
 mod test_support;

@@ -8,7 +8,8 @@ const SECRET_WORDS: [&str; 6] = ["password", "passwd", "secret", "token", "user_
 /// What stands in the place of a secret.
 const REDACTED: &str = "***";
 
-fn is_secret(name: &str) -> bool {
+/// Is what stands under this name a secret?
+pub(super) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     SECRET_WORDS.iter().any(|word| name.contains(word))
 }

@@ -18,6 +18,7 @@ mod errors;
 mod identity;
 mod image;
 mod network;
+mod openapi;
 mod paging;
 mod pattern;
 mod serve;
@@ -29,6 +30,7 @@ mod version;
 mod volume;
 
 pub use errors::OpenStackErrors;
+pub use openapi::openapi;
 
 use crate::context::ApiContext;
 use crate::dialect::Offered;
@@ -63,6 +65,11 @@ pub struct OpenStackOptions {
 pub fn offered() -> Vec<Offered> {
     let routes = table::routes().into_iter().map(|route| route.offered());
     routes.chain(compute::actions::offered()).collect()
+}
+
+/// Name, what it does and the verbs behind it, of each action on servers; none of the last where this node does not do it.
+pub fn actions() -> impl Iterator<Item = (&'static str, &'static str, Option<Vec<&'static str>>)> {
+    compute::actions::shown()
 }
 
 /// The OpenStack API over an engine.

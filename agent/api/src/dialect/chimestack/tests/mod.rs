@@ -7,4 +7,3 @@ mod golden;
 mod life_cycle;
 mod reading;
 mod seed;
-mod shape_check;

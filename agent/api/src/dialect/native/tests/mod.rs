@@ -9,6 +9,7 @@ mod events;
 mod golden;
 mod life_cycle;
 mod reading;
+mod seed;
 mod sessions;
 mod statistics;
 mod trash;

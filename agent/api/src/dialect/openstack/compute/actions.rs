@@ -96,6 +96,17 @@ const ACTIONS: &[Action] = &[
     not_built("evacuate", "There is no other host"),
 ];
 
+/// The names of the actions, and whether this node does them.
+pub(in super::super) fn names() -> impl Iterator<Item = (&'static str, bool)> {
+    ACTIONS.iter().map(|action| (action.name, action.run.is_some()))
+}
+
+/// Name, what it does and the verbs behind it, of each action; none of the last where this node does not do it.
+pub(in super::super) fn shown() -> impl Iterator<Item = (&'static str, &'static str, Option<Vec<&'static str>>)> {
+    let verbs = |action: &Action| action.run.map(|_| action.verbs.iter().map(|verb| verb.word()).collect());
+    ACTIONS.iter().map(move |action| (action.name, action.summary, verbs(action)))
+}
+
 /// The actions, for the table of what is offered.
 pub(in super::super) fn offered() -> impl Iterator<Item = Offered> {
     ACTIONS.iter().flat_map(|action| {
