@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help quickstart quickstart-stop devnode devnode-stop test test-systemd crash lint
+.PHONY: help quickstart quickstart-stop devnode devnode-stop test test-systemd crash fuzz-api docs-api lint
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -26,6 +26,12 @@ crash: ## the crash campaign: make crash ROUNDS=50 [SEED=n]
 
 test-systemd: ## the service on a real systemd with a real libvirt, in a container of its own: minutes
 	@tests/systemd-container
+
+fuzz-api: ## the APIs against their OpenAPI documents, with right and wrong requests: make fuzz-api [MAX_EXAMPLES=25] [SEED=7] [DIALECTS="native chimestack openstack"]
+	@MAX_EXAMPLES="$(or $(MAX_EXAMPLES),25)" SEED="$(or $(SEED),7)" DIALECTS="$(DIALECTS)" tests/fuzz-api
+
+docs-api: ## docs/api and the OpenAPI documents, made from the lists of routes
+	@cargo run --locked --quiet -p hvnode-api --example docs_api
 
 lint: ## formatting, clippy, shellcheck, cargo-deny
 	@tests/lint
