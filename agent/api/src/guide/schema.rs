@@ -63,7 +63,8 @@ impl<'a> Schemas<'a> {
         if let Some(word) = schema.get("const") {
             return format!("`{}`", plain(word));
         }
-        if let Some(forms) = schema["anyOf"].as_array().or_else(|| schema["oneOf"].as_array()) {
+        let forms = schema["anyOf"].as_array().or_else(|| schema["oneOf"].as_array());
+        if let Some(forms) = forms.filter(|_| schema["type"].is_null()) {
             let mut kinds: Vec<String> = forms.iter().map(|form| self.plain_kind(form, has_links)).collect();
             kinds.dedup();
             return kinds.join(" or ");

@@ -174,8 +174,11 @@ fn versions() -> Value {
     let parameter = |service: &str, major: u16, least: u16, most: u16| {
         let description =
             format!("`{service} {major}.{least}` to `{service} {major}.{most}`, or `{service} latest`; the oldest if absent.");
-        let pattern = format!("^{service} ({major}\\.[0-9]+|latest)$");
-        json!({ "name": "OpenStack-API-Version", "in": "header", "required": false, "schema": { "type": "string", "pattern": pattern }, "description": description })
+        let own = format!("^{service} ({major}\\.[0-9]+|latest)$");
+        // Versions of other services may stand there too, and are passed over.
+        let pair = r"\s*[^,\s]+\s+[^,\s]+\s*";
+        let schema = json!({ "type": "string", "anyOf": [{ "pattern": own }, { "pattern": format!("^{pair}(,{pair})*$") }] });
+        json!({ "name": "OpenStack-API-Version", "in": "header", "required": false, "schema": schema, "description": description })
     };
     json!({ "ComputeVersion": parameter("compute", 2, COMPUTE_MIN, COMPUTE_MAX), "VolumeVersion": parameter("volume", 3, 0, VOLUME_MAX) })
 }
