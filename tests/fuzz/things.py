@@ -26,7 +26,7 @@ class Things:
 
     def renew(self):
         self.age, self.serial = 0, self.serial + 1
-        name = f"fuzz-{self.serial}"
+        name = f"{self.dialect}-{self.serial}"
         if len(self.listed("image", "image_uuid")) < 2:
             self.native("POST", "/v1/image/create", {"image_name": name, "url": "http://images.test/a.qcow2", "format": "qcow2"})
         if len(self.listed("specification", "specification_uuid")) < 2:
