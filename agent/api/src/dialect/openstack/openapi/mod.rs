@@ -27,6 +27,13 @@ are the first and the last minor version (2.x of compute, 3.x of volume) that a 
 /// HTTP statuses of failures.
 const FAILURES: [u16; 15] = [400, 401, 403, 404, 405, 406, 409, 413, 415, 429, 500, 501, 502, 503, 504];
 
+/// The response of a failure without a body.
+const NO_BODY: &str = "NoBody";
+/// How failures look that no service made.
+const FRAME_FAULT: &str = "ProjectFault";
+/// Ends the name of a response that may also be one of those.
+const OR_FRAME: &str = "OrOfFrame";
+
 /// The OpenAPI document.
 pub fn openapi() -> Value {
     let mut paths: Map<String, Value> = Map::new();
@@ -56,6 +63,7 @@ pub fn openapi() -> Value {
         "components": {
             "schemas": schemas,
             "parameters": versions(),
+            "responses": failure_responses(),
             "securitySchemes": {
                 "token": { "type": "apiKey", "in": "header", "name": "X-Auth-Token", "description": "X-Subject-Token of POST /identity/v3/auth/tokens" },
             },
@@ -245,15 +253,16 @@ fn responses(route: &Route, spec: Option<&Spec>, style: Style) -> Value {
         responses.insert(status.to_string(), response);
     }
     for status in FAILURES {
-        responses.insert(status.to_string(), failure(status, style, route.method));
+        let name = failure(status, style, route.method);
+        responses.insert(status.to_string(), json!({ "$ref": format!("#/components/responses/{name}") }));
     }
     responses.into()
 }
 
 /// The form of a failure: that of its service; of the identity service where the token or the frame is the matter.
-fn failure(status: u16, style: Style, method: &str) -> Value {
+fn failure(status: u16, style: Style, method: &str) -> String {
     if method == "HEAD" {
-        return json!({ "description": "Failure" });
+        return NO_BODY.to_owned();
     }
     let own = match style {
         Style::Identity => "IdentityFault",
@@ -264,9 +273,20 @@ fn failure(status: u16, style: Style, method: &str) -> Value {
     };
     let own = if status == 401 && style != Style::Seed { "IdentityFault" } else { own };
     // The frame answers before a service is known.
-    let is_of_frame = matches!(status, 400 | 413 | 429 | 500 | 503 | 504) && own != "ProjectFault";
-    let schema = if is_of_frame { json!({ "anyOf": [reference(own), reference("ProjectFault")] }) } else { reference(own) };
-    json!({ "description": "Failure", "content": { "application/json": { "schema": schema } } })
+    let is_of_frame = matches!(status, 400 | 413 | 429 | 500 | 503 | 504) && own != FRAME_FAULT;
+    format!("{own}{}", if is_of_frame { OR_FRAME } else { "" })
+}
+
+/// Every response that [`failure`] names.
+fn failure_responses() -> Map<String, Value> {
+    let mut responses = Map::from_iter([(NO_BODY.to_owned(), json!({ "description": "Failure" }))]);
+    for own in ["IdentityFault", "ProjectFault", "ComputeFault", "ImageFault", "NetworkFault"] {
+        let either = json!({ "anyOf": [reference(own), reference(FRAME_FAULT)] });
+        for (name, schema) in [(own.to_owned(), reference(own)), (format!("{own}{OR_FRAME}"), either)] {
+            responses.insert(name, json!({ "description": "Failure", "content": { "application/json": { "schema": schema } } }));
+        }
+    }
+    responses
 }
 
 fn faults() -> Map<String, Value> {
