@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help quickstart quickstart-stop devnode devnode-stop test test-systemd crash lint deb rpm fuzz
+.PHONY: help quickstart quickstart-stop devnode devnode-stop test test-systemd crash lint deb rpm fuzz fuzz-api docs-api
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -35,9 +35,15 @@ rpm: ## an RPM package, in target/package
 test-systemd: ## the Debian package on a real systemd with a real libvirt, in a container of its own: minutes
 	@tests/systemd-container
 
+fuzz-api: ## the APIs against their OpenAPI documents, with right and wrong requests: make fuzz-api [MAX_EXAMPLES=25] [SEED=7] [DIALECTS="native chimestack openstack"]
+	@MAX_EXAMPLES="$(or $(MAX_EXAMPLES),25)" SEED="$(or $(SEED),7)" DIALECTS="$(DIALECTS)" tests/fuzz-api
+
+docs-api: ## docs/api and the OpenAPI documents, made from the lists of routes
+	@cargo run --locked --quiet -p hvnode-api --example docs_api
+
 lint: ## formatting, clippy, shellcheck, cargo-deny
 	@tests/lint
 
 fuzz: ## every fuzz target for a while: make fuzz SECONDS=60
 	@packaging/install-packages build fuzz
-	@tests/fuzz $(if $(filter command line environment,$(origin SECONDS)),"$(SECONDS)",20)
+	@tests/fuzz-targets $(if $(filter command line environment,$(origin SECONDS)),"$(SECONDS)",20)

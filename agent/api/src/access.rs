@@ -37,6 +37,11 @@ impl Access {
         }
     }
 
+    /// Who may, in a document: a role, or nobody in particular.
+    pub fn words(self) -> &'static str {
+        self.least_role().map_or("nobody: no token", role_word)
+    }
+
     /// May this caller?
     ///
     /// # Errors

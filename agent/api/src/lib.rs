@@ -11,6 +11,7 @@ pub mod body;
 pub mod context;
 pub mod dialect;
 pub mod frame;
+pub mod guide;
 pub mod health;
 mod list_cache;
 pub mod listener;
@@ -20,5 +21,7 @@ pub mod strict;
 pub mod tls;
 mod upload;
 
+#[cfg(test)]
+mod test_document;
 #[cfg(test)]
 mod test_support;

@@ -52,6 +52,7 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Dialect {
     Native,
+    Openstack,
     Chimestack,
 }
 

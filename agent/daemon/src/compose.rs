@@ -148,8 +148,8 @@ impl Node {
             }
             chimestack::DIALECT => {
                 // Checked with the configuration.
-                let vm_states = chimestack::VmStates::new(&config.listen.chimestack.vm_states).unwrap_or_default();
-                let options = chimestack::ChimeStackOptions { vm_states };
+                let states = chimestack::States::new(config.listen.chimestack.states()).unwrap_or_default();
+                let options = chimestack::ChimeStackOptions { states };
                 (chimestack::router(context, options), Arc::new(chimestack::ChimeStackErrors))
             }
             _ => {

@@ -147,6 +147,7 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 fn print_openapi(dialect: Dialect) -> ExitCode {
     let document = match dialect {
         Dialect::Native => hvnode_api::dialect::native::openapi(),
+        Dialect::Openstack => hvnode_api::dialect::openstack::openapi(),
         Dialect::Chimestack => hvnode_api::dialect::chimestack::openapi(),
     };
     match serde_json::to_string_pretty(&document) {

@@ -184,8 +184,9 @@ fn listeners(config: &Config, report: &mut Report) {
     report.range("listen.openstack.token_lifetime_seconds", listen.openstack.token_lifetime_seconds, 60, 30 * 86_400);
     report.range("listen.zstack.token_lifetime_seconds", listen.zstack.token_lifetime_seconds, 60, 30 * 86_400);
     report.range("listen.chimestack.token_lifetime_seconds", listen.chimestack.token_lifetime_seconds, 60, 30 * 86_400);
-    let problem = hvnode_api::dialect::chimestack::VmStates::new(&listen.chimestack.vm_states).err();
-    report.unless(problem.is_none(), "listen.chimestack.vm_states", problem.unwrap_or_default());
+    if let Err((key, problem)) = hvnode_api::dialect::chimestack::States::new(listen.chimestack.states()) {
+        report.unless(false, key, problem);
+    }
     let auth = &config.auth;
     if !auth.admin_password_file.as_os_str().is_empty() {
         report.absolute("auth.admin_password_file", &auth.admin_password_file);

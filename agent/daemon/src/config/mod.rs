@@ -380,6 +380,36 @@ section! {
         token_lifetime_seconds: u64 = 43_200,
         /// Numbers of VM states in place of the built-in ones, by the native API's word: { stopped = 4 }.
         vm_states: BTreeMap<String, i64> = BTreeMap::new(),
+        /// The same for everything else that has a state.
+        volume_states: BTreeMap<String, i64> = BTreeMap::new(),
+        /// NICs.
+        nic_states: BTreeMap<String, i64> = BTreeMap::new(),
+        /// Images.
+        image_states: BTreeMap<String, i64> = BTreeMap::new(),
+        /// Networks and their subnets.
+        network_states: BTreeMap<String, i64> = BTreeMap::new(),
+        /// The host.
+        host_states: BTreeMap<String, i64> = BTreeMap::new(),
+        /// Whether the host is watched over.
+        monitor_states: BTreeMap<String, i64> = BTreeMap::new(),
+        /// Tasks, and last operations.
+        task_states: BTreeMap<String, i64> = BTreeMap::new(),
+    }
+}
+
+impl ListenChimestack {
+    /// Its keys that hold numbers of states.
+    pub(crate) fn states(&self) -> [(&'static str, &BTreeMap<String, i64>); 8] {
+        [
+            ("listen.chimestack.vm_states", &self.vm_states),
+            ("listen.chimestack.volume_states", &self.volume_states),
+            ("listen.chimestack.nic_states", &self.nic_states),
+            ("listen.chimestack.image_states", &self.image_states),
+            ("listen.chimestack.network_states", &self.network_states),
+            ("listen.chimestack.host_states", &self.host_states),
+            ("listen.chimestack.monitor_states", &self.monitor_states),
+            ("listen.chimestack.task_states", &self.task_states),
+        ]
     }
 }
 

@@ -173,6 +173,7 @@ fn numbers_of_chimestack_states_are_checked_and_known_to_a_reload() {
     let text = problem("[listen.chimestack]\nvm_states = { flying = 1 }\n");
     assert!(text.contains("listen.chimestack.vm_states") && text.contains("\"flying\" is no state"), "{text}");
     assert!(problem("[listen.chimestack]\nvm_states = { stopped = 1 }\n").contains("would both be 1"));
+    assert!(problem("[listen.chimestack]\ntask_states = { failed = 1 }\n").contains("listen.chimestack.task_states"));
     let new =
         load_text("[listen.chimestack]\nvm_states = { stopped = 6, suspended = 6, starting = 6 }\n[log]\nlevel = \"warn\"\n", &[]).unwrap();
     let difference = Config::default().difference(&new);

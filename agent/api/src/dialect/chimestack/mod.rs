@@ -29,7 +29,7 @@ mod tests;
 
 pub use errors::ChimeStackErrors;
 pub use openapi::{offered, openapi};
-pub use state::VmStates;
+pub use state::{StateRow, States, state_rows};
 
 use crate::context::ApiContext;
 use axum::Router;
@@ -64,8 +64,8 @@ pub const NOT_IN_THIS_API: &[(VerbKind, &str)] = &[
 /// What an operator may set.
 #[derive(Debug, Clone, Default)]
 pub struct ChimeStackOptions {
-    /// Numbers of VM states.
-    pub vm_states: VmStates,
+    /// Numbers of states.
+    pub states: States,
 }
 
 /// The ChimeStack API over an engine.

@@ -89,6 +89,7 @@ fn operation(route: &Route) -> Value {
     if route.is_open() {
         operation["security"] = json!([]);
     }
+    operation["x-role"] = route.access.words().into();
     match route.offer {
         Offer::Change(verb) => operation["x-verb"] = verb.word().into(),
         Offer::Refused(_) => operation["x-not-supported"] = true.into(),
@@ -115,11 +116,27 @@ fn path_parameters(path: &str) -> Vec<Value> {
 }
 
 fn parameter(field: &Field, place: &str) -> Value {
-    let mut parameter = json!({ "name": field.name, "in": place, "required": field.is_required, "schema": kind_schema(field.kind) });
+    let mut parameter = json!({ "name": field.name, "in": place, "required": field.is_required, "schema": sent_schema(field) });
     if !field.text.is_empty() {
         parameter["description"] = field.text.into();
     }
     parameter
+}
+
+/// An optional parameter may also be sent empty, or in a body as null: both are as if it were absent.
+fn sent_schema(field: &Field) -> Value {
+    let mut schema = kind_schema(field.kind);
+    let is_body = field.place == Place::Body;
+    match field.kind {
+        _ if field.is_required => schema,
+        Kind::Text(_) if is_body => {
+            schema["type"] = json!(["string", "null"]);
+            schema
+        }
+        Kind::Text(_) => schema,
+        _ if is_body => json!({ "anyOf": [schema, { "enum": ["", null] }] }),
+        _ => json!({ "anyOf": [schema, { "enum": [""] }] }),
+    }
 }
 
 fn kind_schema(kind: Kind) -> Value {
@@ -140,7 +157,7 @@ fn kind_schema(kind: Kind) -> Value {
 
 fn fields_schema(fields: &[Field]) -> Value {
     let property = |field: &Field| {
-        let mut schema = kind_schema(field.kind);
+        let mut schema = sent_schema(field);
         if !field.text.is_empty() {
             schema["description"] = field.text.into();
         }

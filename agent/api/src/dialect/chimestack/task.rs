@@ -2,7 +2,6 @@
 
 use super::call::Call;
 use super::resource::time;
-use super::state::task_state;
 use futures_util::{StreamExt, TryStreamExt};
 use hvnode_core::engine::Snapshot;
 use hvnode_core::model::{Job, JobStatus, VerbKind};
@@ -53,10 +52,10 @@ pub(super) async fn tasks(call: &Call, uuid: Uuid) -> Result<Vec<Value>> {
     let filter = JobFilter { resource_uuid: Some(uuid), ..JobFilter::default() };
     let page = Page { offset: 0, limit: TASKS_MAX, order: SortOrder::Descending };
     let jobs = call.context.engine.list_jobs(filter, page).await.map_err(at!())?;
-    Ok(jobs.rows.iter().map(task).collect())
+    Ok(jobs.rows.iter().map(|job| task(call, job)).collect())
 }
 
-fn task(job: &Job) -> Value {
+fn task(call: &Call, job: &Job) -> Value {
     let kind = job.resource.kind.word();
     let name = operation_name(job.verb);
     json!({
@@ -66,7 +65,7 @@ fn task(job: &Job) -> Value {
         "description": format!("{name}-{kind}-flowchain"),
         "resource_type": kind,
         "resource_uuid": job.resource.uuid,
-        "state": task_state(job.status),
+        "state": call.options.states.task(job.status),
         "created_at": time(job.create_time),
         "updated_at": time(job.finish_time.or(job.start_time).unwrap_or(job.create_time)),
         "finished_at": job.finish_time.map(time),
@@ -87,7 +86,7 @@ pub(super) async fn fill_last_operations(call: &Call, elements: Vec<Value>) -> R
         let uuid = element["uuid"].as_str().and_then(|text| Uuid::try_parse(text).ok()).unwrap_or_default();
         if let Some(job) = last_ended(call, uuid).await? {
             element["last_operation_name"] = operation_name(job.verb).into();
-            element["last_operation_state"] = task_state(job.status).into();
+            element["last_operation_state"] = call.options.states.task(job.status).into();
             element["last_operation_created_at"] = time(job.create_time);
             element["last_operation_finished_at"] = job.finish_time.map(time).into();
         }

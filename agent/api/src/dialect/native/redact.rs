@@ -10,7 +10,8 @@ const NO_SECRETS: [&str; 3] = ["token_uuid", "token_name", "revoke_tokens"];
 /// What stands in the place of a secret.
 const REDACTED: &str = "***";
 
-fn is_secret(name: &str) -> bool {
+/// Is what stands under this name a secret?
+pub(super) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     !NO_SECRETS.contains(&name.as_str()) && SECRET_WORDS.iter().any(|word| name.contains(word))
 }

@@ -91,6 +91,8 @@ pub(super) enum Reply {
     Keyed(&'static str, TypeSchema),
     /// `{total_count, list}` of these.
     List(TypeSchema),
+    /// This where one was asked for, `{total_count, list}` of these where several were.
+    OneOrList(TypeSchema),
     /// `{"<key>": this, job_uuid}`.
     Created(&'static str, TypeSchema),
     /// The request, `job_uuid`, and `job_status` where the job has not ended.
@@ -99,6 +101,17 @@ pub(super) enum Reply {
     Stream(TypeSchema),
     /// Never succeeds.
     Never,
+}
+
+impl Reply {
+    /// The type that it is made of.
+    pub(super) fn kind(self) -> Option<TypeSchema> {
+        match self {
+            Self::Object(kind) | Self::Keyed(_, kind) | Self::List(kind) | Self::OneOrList(kind) => Some(kind),
+            Self::Created(_, kind) | Self::Stream(kind) => Some(kind),
+            Self::Echo | Self::Never => None,
+        }
+    }
 }
 
 /// One row of the table.

@@ -5,7 +5,7 @@ use super::resource::{
     specification, statistics, summary, token, usd, user, vm, vm_adopt, vm_change, vm_console, vm_create, vm_view,
 };
 use super::route::Method::{Get, Post};
-use super::route::Reply::{Keyed, Object};
+use super::route::Reply::{Keyed, Object, OneOrList};
 use super::route::{Offer, Route, TypeSchema};
 use super::upload;
 use crate::access::Access;
@@ -23,7 +23,7 @@ fn vms() -> Vec<Route> {
     let vm = Keyed("vm", TypeSchema::of::<vm_view::VmDetail<'_>>());
     let log = Object(TypeSchema::of::<vm_console::ConsoleLog>());
     let console = Keyed("console", TypeSchema::of::<vm_console::Console>());
-    let statistics_of_vm = Object(TypeSchema::of::<statistics::VmStatistics<'_>>());
+    let statistics_of_vm = OneOrList(TypeSchema::of::<statistics::VmStatistics<'_>>());
     let mut routes = vec![
         Route::list::<_, vm_view::VmView<'_>, _, _>(
             "/v1/vm/list",

@@ -172,6 +172,21 @@ pub(super) fn status_of(code: ErrorCode) -> u16 {
     }
 }
 
+/// Every name that [`fault_name`] gives.
+pub(super) const FAULT_NAMES: [&str; 11] = [
+    "badRequest",
+    "unauthorized",
+    "forbidden",
+    "itemNotFound",
+    "badMethod",
+    "conflictingRequest",
+    "overLimit",
+    "badMediaType",
+    "notImplemented",
+    "serviceUnavailable",
+    "computeFault",
+];
+
 /// The name of a Nova or Cinder fault.
 fn fault_name(status: u16) -> &'static str {
     match status {
@@ -269,6 +284,13 @@ mod tests {
             let (here, native) = (status_of(*code), code.http_status());
             assert!((400..=504).contains(&here), "{code:?}");
             assert_eq!(here >= 500, native >= 500, "{code:?}: {here} here, {native} elsewhere");
+        }
+    }
+
+    #[test]
+    fn every_fault_name_is_a_documented_one() {
+        for status in 400..600 {
+            assert!(FAULT_NAMES.contains(&fault_name(status)), "{status}");
         }
     }
 

@@ -18,6 +18,7 @@ mod errors;
 mod identity;
 mod image;
 mod network;
+mod openapi;
 mod paging;
 mod pattern;
 mod serve;
@@ -29,6 +30,7 @@ mod version;
 mod volume;
 
 pub use errors::OpenStackErrors;
+pub use openapi::openapi;
 
 use crate::context::ApiContext;
 use crate::dialect::Offered;
@@ -68,6 +70,11 @@ pub fn offered() -> Vec<Offered> {
 pub fn is_upload(method: &http::Method, path: &str) -> bool {
     let path = path.trim_end_matches('/');
     *method == http::Method::PUT && path.starts_with("/image/v2/images/") && path.ends_with("/file")
+}
+
+/// Name, what it does and the verbs behind it, of each action on servers; none of the last where this node does not do it.
+pub fn actions() -> impl Iterator<Item = (&'static str, &'static str, Option<Vec<&'static str>>)> {
+    compute::actions::shown()
 }
 
 /// The OpenStack API over an engine.

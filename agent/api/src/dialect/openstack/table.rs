@@ -106,7 +106,7 @@ impl Route {
     }
 
     /// Style, path before the row's own, whether a project stands in it.
-    fn roots(&self) -> &'static [(Style, &'static str, bool)] {
+    pub(super) fn roots(&self) -> &'static [(Style, &'static str, bool)] {
         match self.place {
             Place::Root(Style::Identity) => &[(Style::Identity, "", false)],
             Place::Root(Style::Compute) => &[(Style::Compute, "", false)],

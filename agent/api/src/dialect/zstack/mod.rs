@@ -41,6 +41,7 @@ use hvnode_core::AgentError;
 use hvnode_core::model::VerbKind;
 use serve::Shared;
 use std::sync::Arc;
+pub use table::{MessageRow, messages};
 
 /// Name of this dialect in configuration, tokens, metrics and the operation log.
 pub const DIALECT: &str = "zstack";

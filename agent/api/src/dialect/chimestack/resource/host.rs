@@ -26,11 +26,6 @@ pub(in super::super) fn running_count(snapshot: &Snapshot) -> usize {
     snapshot.vms.values().filter(|vm| vm.status == VmStatus::Running).count()
 }
 
-/// 0 healthy, 1 not.
-fn monitor_state(snapshot: &Snapshot) -> u64 {
-    u64::from(snapshot.connection != ConnectionState::Up)
-}
-
 /// What may be promised to guests: processors and bytes.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)] // a ratio of bytes; `as` saturates
 pub(in super::super) fn capacity(snapshot: &Snapshot) -> (u64, u64) {
@@ -55,8 +50,8 @@ fn machine(call: &Call) -> Value {
         "reserved_ip1": "",
         "reserved_ip2": "",
         "rack_name": "",
-        "state": 1,
-        "monitor_state": monitor_state(snapshot),
+        "state": call.options.states.host(),
+        "monitor_state": call.options.states.monitor(snapshot.connection == ConnectionState::Up),
         "heartbeat_at": readings.host.as_ref().map(|host| time(host.sample.at.time)),
         "physical_vcpus": snapshot.capabilities.as_ref().map_or(0, |host| host.cpu_threads),
         "physical_memory": facts.memory_bytes,

@@ -6,7 +6,6 @@ use crate::dialect::chimestack::call::{Call, Outcome};
 use crate::dialect::chimestack::field::{Field, Kind, body};
 use crate::dialect::chimestack::input::Input;
 use crate::dialect::chimestack::shape::{BUCKET, IMAGE};
-use crate::dialect::chimestack::state::image_state;
 use crate::dialect::chimestack::task;
 use hvnode_core::fail;
 use hvnode_core::model::{DEFAULT_REPOSITORY_NAME, DEFAULT_REPOSITORY_UUID, Firmware, Image, ImageFormat};
@@ -53,7 +52,7 @@ fn view(call: &Call, image: &Image) -> Value {
         "bucket_uuid": DEFAULT_REPOSITORY_UUID,
         "bucket_name": DEFAULT_REPOSITORY_NAME,
         "shared": 1,
-        "state": image_state(image.status),
+        "state": call.options.states.image(image.status),
         "operation": task::operation(task::open_job(&call.snapshot, image.image_uuid)),
         "created_at": time(image.create_time),
     })

@@ -28,11 +28,6 @@ pub(in super::super) fn network_of(snapshot: &Snapshot, subnet: Uuid) -> Option<
     snapshot.networks.values().find(|network| subnet_uuid(network) == subnet)
 }
 
-/// 1 usable, 2 not started.
-fn state(network: &Network) -> u64 {
-    if network.is_active { 1 } else { 2 }
-}
-
 fn network_view(call: &Call, network: &Network) -> Value {
     let node = call.node();
     json!({
@@ -45,7 +40,7 @@ fn network_view(call: &Call, network: &Network) -> Value {
         "az_uuid": node.az,
         "cluster_uuid": node.cluster,
         "cluster_name": cluster_name(call),
-        "state": state(network),
+        "state": call.options.states.network(network.is_active),
         "created_at": null,
     })
 }
@@ -58,7 +53,7 @@ fn gateway(network: &Network) -> String {
     network.ipv4.as_ref().map(|subnet| subnet.gateway.addr().to_string()).unwrap_or_default()
 }
 
-fn subnet_view(network: &Network) -> Value {
+fn subnet_view(call: &Call, network: &Network) -> Value {
     json!({
         "uuid": subnet_uuid(network),
         "name": network.network_name,
@@ -67,7 +62,7 @@ fn subnet_view(network: &Network) -> Value {
         "gateway": gateway(network),
         "reserved_ips": "",
         "type": 0,
-        "state": state(network),
+        "state": call.options.states.network(network.is_active),
         "network_uuid": network.network_uuid,
         "network_name": network.network_name,
         "created_at": null,
@@ -88,7 +83,7 @@ pub(in super::super) async fn show_network(call: Call, input: Input) -> Outcome 
 }
 
 pub(in super::super) async fn list_subnets(call: Call, input: Input) -> Outcome {
-    list(&input, &SUBNET, vec![subnet_view(find(&call, &input)?)])
+    list(&input, &SUBNET, vec![subnet_view(&call, find(&call, &input)?)])
 }
 
 pub(in super::super) async fn show_subnet(call: Call, input: Input) -> Outcome {
@@ -96,7 +91,7 @@ pub(in super::super) async fn show_subnet(call: Call, input: Input) -> Outcome {
     if input.required_uuid("SubnetUuid")? != subnet_uuid(network) {
         return Err(Failure::no_such("Subnet", fail!(NetworkNotExist)));
     }
-    Ok(keyed("subnet", subnet_view(network)))
+    Ok(keyed("subnet", subnet_view(&call, network)))
 }
 
 /// A NIC of any VM, ours or not.
@@ -149,7 +144,7 @@ impl NicOf<'_> {
             "gateway": network.map(gateway).unwrap_or_default(),
             "netmask": netmask.unwrap_or_default(),
             "primary": u64::from(self.index == 0),
-            "state": if has_ended_well(self.vm) { 2 } else { 0 },
+            "state": call.options.states.nic(has_ended_well(self.vm)),
             "network_name": self.network_name,
             "network_type": 0,
             "subnet_uuid": network.map(subnet_uuid),

@@ -44,7 +44,7 @@ pub(in super::super) fn view(call: &Call, vm: &Vm) -> Value {
         "host_uuid": node.host,
         "host_name": snapshot.facts.host_name,
         "host_ip": snapshot.facts.ip_address,
-        "state": call.options.vm_states.of(vm),
+        "state": call.options.states.vm.of(vm),
         "vcpus": record.map(|record| record.cpu_cores).or(observed.map(|observed| observed.cpu_cores)).unwrap_or(0),
         "memory": record.map(|record| record.memory_bytes).or(observed.map(|observed| observed.memory_bytes)).unwrap_or(0),
         "spec_type": 0,

@@ -84,7 +84,7 @@ pub(in super::super) async fn create(call: Call, input: Input) -> Outcome {
     match call.snapshot.vms.get(&vm_uuid) {
         Some(vm) => {
             let mut view = as_new(with_parts(&call, vm));
-            view["state"] = call.options.vm_states.of_status(VmStatus::Creating).into();
+            view["state"] = call.options.states.vm.of_status(VmStatus::Creating).into();
             Ok(keyed("vm", view))
         }
         None => Err(call.failure_of(&job).await),

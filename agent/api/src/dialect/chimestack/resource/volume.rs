@@ -10,10 +10,9 @@ use crate::dialect::chimestack::label::Label;
 use crate::dialect::chimestack::listing::{self, Page};
 use crate::dialect::chimestack::node::derived;
 use crate::dialect::chimestack::shape::{VOLUME, VOLUME_SPEC};
-use crate::dialect::chimestack::state::volume_state;
 use crate::dialect::chimestack::task;
 use hvnode_core::fail;
-use hvnode_core::model::{ObservedDisk, Vm, Volume};
+use hvnode_core::model::{ObservedDisk, Vm, Volume, VolumeStatus};
 use hvnode_core::port::VOLUMES_POOL;
 use hvnode_core::verb::{ChangeInput, DeleteVolumeInput};
 use serde_json::{Value, json};
@@ -68,7 +67,7 @@ fn view(call: &Call, volume: &Volume) -> Value {
         "size": volume.storage_bytes,
         "format": volume.format,
         "root": u64::from(volume.is_root),
-        "state": volume_state(volume.status),
+        "state": call.options.states.volume(volume.status),
         "image_uuid": volume.image_uuid,
         "image_name": image.map_or("", |image| image.image_name.as_str()),
         "storage_pool_name": volume.pool_name,
@@ -87,7 +86,7 @@ fn observed_view(call: &Call, vm: &Vm, disk: &ObservedDisk) -> Value {
         "name": disk.path.rsplit('/').next().unwrap_or(""),
         "format": disk.format,
         "cdrom": u64::from(disk.kind == "cdrom"),
-        "state": if has_ended_well(vm) { 2 } else { 0 },
+        "state": call.options.states.volume(if has_ended_well(vm) { VolumeStatus::InUse } else { VolumeStatus::Creating }),
         "storage_pool_name": "",
     });
     merge(&mut view, own);

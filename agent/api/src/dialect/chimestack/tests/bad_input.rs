@@ -2,9 +2,11 @@
 
 use super::super::table::routes;
 use super::bench::{Bench, text};
+use crate::accounts::AccountsConfig;
 use axum::body::Body;
 use http::{Request, header};
 use serde_json::{Value, json};
+use std::time::Duration;
 use uuid::Uuid;
 
 #[tokio::test]
@@ -21,6 +23,13 @@ async fn without_a_valid_token_every_route_but_sessions_is_401() {
             }
         }
     }
+    bench.accounts.reconfigure(AccountsConfig { token_lifetime: Duration::ZERO, ..AccountsConfig::default() });
+    let expired = bench.accounts.log_in("chimestack", "198.51.100.7", "admin", "admin").await.unwrap().token;
+    for (method, path) in [("GET", "/v1/vm"), ("POST", "/v1/vm"), ("DELETE", "/v1/vm/00000000-0000-0000-0000-000000000009")] {
+        assert_eq!(bench.with_token(method, path, &expired, Value::Null).await.failure(), (401, 10102, "UNAUTHENTICATED"), "{path}");
+    }
+    let answer = bench.with_token("POST", "/v1/auth", "", json!({"token": expired})).await;
+    assert_eq!(answer.failure(), (401, 10102, "UNAUTHENTICATED"));
     let request = Request::get("/v1/az").header(header::AUTHORIZATION, bench.token.as_str()).body(Body::empty()).unwrap();
     assert_eq!(bench.send(request).await.failure(), (401, 10101, "UNAUTHENTICATED"), "the scheme must be said");
 }

@@ -1,10 +1,10 @@
 //! A node in memory, and a client of this API.
 
-use super::super::{ChimeStackOptions, DIALECT, router};
-use super::shape_check::check_answer;
+use super::super::{ChimeStackOptions, DIALECT, openapi, router};
 use crate::accounts::{Accounts, AccountsConfig};
 use crate::context::{ApiContext, NodeIdentity, Peer, RequestId};
 use crate::records::Records;
+use crate::test_document::Document;
 use crate::test_support::{SOON, wait_for};
 use axum::Router;
 use axum::body::Body;
@@ -15,11 +15,13 @@ use hvnode_core::fake::{FakeHistory, FakeHypervisor, FakeImageTransfer, FakeNode
 use hvnode_core::model::Role;
 use hvnode_core::port::{Clock, Store, SystemClock};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use tower::ServiceExt;
 use uuid::Uuid;
 
 pub(super) const PASSWORD: &str = "admin";
+
+static DOCUMENT: LazyLock<Document> = LazyLock::new(|| Document::new(openapi(), Some("Failure")));
 
 /// A node and its API.
 pub(super) struct Bench {
@@ -119,7 +121,7 @@ impl Bench {
         let text = String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap();
         let answer = Answer { status, body: serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}")) };
         answer.check();
-        check_answer(&method, &path, status.as_u16(), &answer.body);
+        DOCUMENT.check_answer(&method, &path, status.as_u16(), &answer.body, None);
         answer
     }
 

@@ -104,8 +104,8 @@ async fn a_change_through_another_api_shows_while_it_runs_and_makes_the_vm_busy(
 #[tokio::test]
 async fn an_operator_may_set_the_numbers_of_states() {
     let numbers = [("stopped".to_owned(), 6), ("suspended".to_owned(), 6), ("starting".to_owned(), 6)].into();
-    let vm_states = super::super::VmStates::new(&numbers).unwrap();
-    let bench = Bench::with(super::super::ChimeStackOptions { vm_states }).await;
+    let states = super::super::States::new([("vm_states", &numbers)]).unwrap();
+    let bench = Bench::with(super::super::ChimeStackOptions { states }).await;
     let uuid = bench.vm("web-1").await;
     bench.call("PUT", &format!("/v1/vm/{uuid}/stop"), Value::Null).await.result();
     bench.settled(&uuid, 6).await;

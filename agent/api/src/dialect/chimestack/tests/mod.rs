@@ -8,4 +8,3 @@ mod life_cycle;
 mod reading;
 mod refusals;
 mod seed;
-mod shape_check;

@@ -119,6 +119,19 @@ async fn the_cluster_line_is_understood_and_refused_in_the_documented_form() {
     assert_eq!(answer.failure(), (404, 404, "NOT_FOUND"));
 }
 
+/// The prototype of a request with all its headers, before the samples.
+#[tokio::test]
+async fn the_prototype_with_every_header_is_understood_and_refused_too() {
+    let bench = Bench::new().await;
+    let body = r#"{"arch": "x86", "description": "d", "hypervisor_type": "kvm", "name": "test-cluster", "type": 1}"#;
+    let request = Request::post(format!("/v1/az/{}/cluster", bench.az().await)).header("Content-Type", "application/json");
+    let request = request.header("Accept", "application/json").header("Host", "api.yourchimestack.com:8801");
+    let request = request.header(header::AUTHORIZATION, format!("Bearer {}", bench.token)).body(Body::from(body)).unwrap();
+    let answer = bench.send(request).await;
+    fits(&sample(FAILURE_SAMPLE), &answer.body, &[], "failure");
+    assert_eq!(answer.failure(), (403, 403, "PERMISSION_DENIED"));
+}
+
 #[tokio::test]
 async fn the_cluster_that_is_there_has_the_fields_of_the_sample() {
     let bench = Bench::new().await;

@@ -3,10 +3,13 @@
 use super::super::route::{Method, Offer, Reply, Route};
 use super::super::table::routes;
 use super::bench::{BODY_BYTES_MAX, Bench, trusted};
+use crate::accounts::AccountsConfig;
 use axum::body::Body;
 use http::{Request, StatusCode};
+use hvnode_core::model::Role;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Values that no field with a meaning takes.
@@ -495,4 +498,40 @@ async fn head_is_answered_like_get() {
     let bench = Bench::new().await;
     let request = trusted(Request::head("/v1/vm/list")).body(Body::empty()).unwrap();
     assert_eq!(bench.send_unread(request).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn tokens_that_ended_or_are_of_another_api_open_no_route() {
+    let (bench, _) = node().await;
+    bench.account("olga", Role::Operator, "hunter2").await;
+    let foreign = bench.accounts.log_in("chimestack", "198.51.100.7", "olga", "hunter2").await.unwrap().token;
+    bench.accounts.reconfigure(AccountsConfig { token_lifetime: Duration::ZERO, ..AccountsConfig::default() });
+    let expired = bench.accounts.log_in("native", "198.51.100.7", "olga", "hunter2").await.unwrap().token;
+    let before = bench.everything();
+    for route in routes().iter().filter(|route| route.offer != Offer::LogIn) {
+        for (token, code) in [("", 10100), ("nonsense", 10101), (foreign.as_str(), 10101), (expired.as_str(), 10102)] {
+            let answer = bench.with_token(route.method.word(), route.path, token, json!({})).await;
+            assert_eq!((answer.status, answer.code()), (StatusCode::OK, code), "{}", route.path);
+        }
+    }
+    assert_eq!(bench.everything(), before);
+}
+
+#[tokio::test]
+async fn what_does_not_fit_what_runs_and_what_is_busy_are_refused_and_nothing_changes() {
+    let (bench, known) = node().await;
+    let huge = json!({"vm_name": "huge", "cpu_cores": 1, "memory_size": 1_u64 << 50, "image_uuid": known.image});
+    let before = bench.everything();
+    assert_eq!(bench.post("/v1/vm/create", huge).await.code(), 12001);
+    assert_eq!(bench.post("/v1/vm/start", json!({"vm_uuid": known.vm})).await.code(), 13002);
+    assert_eq!(bench.post("/v1/vm/expunge", json!({"vm_uuid": known.vm})).await.code(), 13002);
+    assert_eq!(bench.post("/v1/usd/delete", json!({"usd_uuid": known.usd})).await.code(), 16002);
+    assert_eq!(bench.everything(), before);
+    bench.node.set_heeds_requests(Uuid::try_parse(&known.vm).unwrap(), false);
+    let answer = bench.post("/v1/vm/stop", json!({"vm_uuid": known.vm, "wait_seconds": 0})).await;
+    assert_eq!(answer.data()["job_status"], "running");
+    let busy = bench.post("/v1/vm/reboot", json!({"vm_uuid": known.vm})).await;
+    assert_eq!(busy.code(), 13010);
+    assert!(busy.message().starts_with("Vm busy: ") && busy.body["message_cn"].as_str().unwrap().starts_with("虚拟机忙"), "{}", busy.body);
+    bench.post("/v1/vm/stop", json!({"vm_uuid": known.vm, "force": true})).await.data();
 }

@@ -1,8 +1,9 @@
 //! A node in memory, and a client of its native API.
 
-use super::super::{NativeOptions, router};
+use super::super::{NativeOptions, openapi, router};
 use crate::accounts::{Accounts, AccountsConfig};
 use crate::context::{ApiContext, NodeIdentity, Peer, RequestId, TrustedPeer};
+use crate::test_document::Document;
 use crate::test_support::{SOON, measured};
 use axum::Router;
 use axum::body::Body;
@@ -13,11 +14,13 @@ use hvnode_core::fake::{FakeHistory, FakeHypervisor, FakeImageTransfer, FakeNode
 use hvnode_core::model::Role;
 use hvnode_core::port::{Clock, Durability, Store, SystemClock, Write};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use tower::ServiceExt;
 use uuid::Uuid;
 
 pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
+
+static DOCUMENT: LazyLock<Document> = LazyLock::new(|| Document::new(openapi(), Some("Envelope")));
 
 /// A node and its API. Requests come from a trusted unix peer unless a token is sent.
 pub(super) struct Bench {
@@ -124,14 +127,17 @@ impl Bench {
         measured(&self.engine, vm_uuid).await;
     }
 
+    /// Sends a request as it is; every answer is held against the envelope and the OpenAPI document.
     pub(super) async fn send(&self, mut request: Request<Body>) -> Answer {
         request.extensions_mut().insert(RequestId("request-1".into()));
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
         let body = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
         let answer = Answer { status: parts.status, headers: parts.headers, text, body };
         answer.check();
+        DOCUMENT.check_answer(&method, &path, answer.status.as_u16(), &answer.body, None);
         answer
     }
 

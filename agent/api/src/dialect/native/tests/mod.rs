@@ -10,6 +10,7 @@ mod golden;
 mod life_cycle;
 mod reading;
 mod refusals;
+mod seed;
 mod sessions;
 mod statistics;
 mod trash;

@@ -103,6 +103,17 @@ const ACTIONS: &[Action] = &[
     not_built("evacuate", "There is no other host"),
 ];
 
+/// The names of the actions, who may do them, and whether this node does them.
+pub(in super::super) fn names() -> impl Iterator<Item = (&'static str, Access, bool)> {
+    ACTIONS.iter().map(|action| (action.name, action.access, action.run.is_some()))
+}
+
+/// Name, what it does and the verbs behind it, of each action; none of the last where this node does not do it.
+pub(in super::super) fn shown() -> impl Iterator<Item = (&'static str, &'static str, Option<Vec<&'static str>>)> {
+    let verbs = |action: &Action| action.run.map(|_| action.verbs.iter().map(|verb| verb.word()).collect());
+    ACTIONS.iter().map(move |action| (action.name, action.summary, verbs(action)))
+}
+
 /// The actions, for the table of what is offered.
 pub(in super::super) fn offered() -> impl Iterator<Item = Offered> {
     ACTIONS.iter().flat_map(|action| {
@@ -110,12 +121,6 @@ pub(in super::super) fn offered() -> impl Iterator<Item = Offered> {
         let verbs: Vec<Option<VerbKind>> = if verbs.is_empty() { vec![None] } else { verbs.iter().copied().map(Some).collect() };
         verbs.into_iter().map(move |verb| Offered { method: "POST", path: name, verb, is_built: run.is_some(), access, summary })
     })
-}
-
-/// Names of the actions and who may do them, for tests.
-#[cfg(test)]
-pub(in super::super) fn names() -> Vec<(&'static str, Access)> {
-    ACTIONS.iter().map(|action| (action.name, action.access)).collect()
 }
 
 pub(in super::super) async fn run(mut call: Call) -> Outcome {

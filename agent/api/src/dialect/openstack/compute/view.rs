@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 /// What a server shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Key {
+pub(in super::super) enum Key {
     Id,
     Name,
     Status,
@@ -67,7 +67,7 @@ enum Key {
 }
 
 /// Key, its name, the version that it is shown since, and whether it also stands in the answer to a change.
-const KEYS: &[(Key, &str, u16, bool)] = &[
+pub(in super::super) const KEYS: &[(Key, &str, u16, bool)] = &[
     (Key::Id, "id", 1, true),
     (Key::Name, "name", 1, true),
     (Key::Status, "status", 1, true),

@@ -1,9 +1,10 @@
 //! A node in memory, and a client of its OpenStack API.
 
 use super::super::convert::project_id;
-use super::super::{OpenStackErrors, OpenStackOptions, router};
+use super::super::{OpenStackErrors, OpenStackOptions, openapi, router};
 use crate::accounts::{Accounts, AccountsConfig};
 use crate::context::{ApiContext, FrameErrors, NodeIdentity, Peer, RequestId};
+use crate::test_document::Document;
 use crate::test_support::{SOON, wait_for};
 use axum::Router;
 use axum::body::Body;
@@ -15,9 +16,10 @@ use hvnode_core::fake::{FakeHistory, FakeHypervisor, FakeImageTransfer, FakeNode
 use hvnode_core::model::Role;
 use hvnode_core::port::{Clock, OperationFilter, Page, SortOrder, Store, SystemClock};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use tower::ServiceExt;
 
+static DOCUMENT: LazyLock<Document> = LazyLock::new(|| Document::new(openapi(), None));
 const REQUEST_UUID: &str = "0192f0c0-0000-7000-8000-000000000001";
 
 pub(super) struct Bench {
@@ -101,7 +103,9 @@ impl Bench {
         answer.header("x-subject-token").to_owned()
     }
 
+    /// Sends a request as it is; every answer is held against the OpenAPI document.
     pub(super) async fn raw(&self, mut request: Request<Body>) -> Answer {
+        let (method, path) = (request.method().clone(), documented_path(request.uri().path()));
         request.extensions_mut().insert(RequestId(REQUEST_UUID.into()));
         request.extensions_mut().insert(Peer::at("198.51.100.7"));
         request.headers_mut().insert(header::HOST, "cloud.test:5000".parse().unwrap());
@@ -113,6 +117,8 @@ impl Bench {
         assert_ne!(parts.status, StatusCode::INTERNAL_SERVER_ERROR, "{}", answer.body);
         assert_eq!(answer.header("x-openstack-request-id"), format!("req-{REQUEST_UUID}"));
         assert_eq!(answer.header("requestid"), format!("req-{REQUEST_UUID}"));
+        let minor = answer.header("openstack-api-version").rsplit_once('.').and_then(|(_, minor)| minor.parse().ok());
+        DOCUMENT.check_answer(&method, &path, answer.status, &answer.body, minor);
         answer
     }
 
@@ -236,6 +242,15 @@ impl Bench {
         let rows = self.engine.list_operations(OperationFilter::default(), page).await.unwrap().rows;
         rows.into_iter().map(|row| (row.action, row.request, row.error.map_or(0, |error| error.code.number()))).collect()
     }
+}
+
+/// The one spelling of a path that the document has: without a slash at its end, a project in it, or the prefix left out.
+fn documented_path(path: &str) -> String {
+    let path = if path.len() > 1 { path.trim_end_matches('/') } else { path };
+    let project = format!("/{}", project_id());
+    let path = path.replacen(&format!("/compute/v2.1{project}/"), "/compute/v2.1/", 1);
+    let path = path.replacen(&format!("/volume/v3{project}/"), "/volume/v3/", 1);
+    if path == "/v3" || path.starts_with("/v3/") { format!("/identity{path}") } else { path }
 }
 
 /// A request for a token for the project.

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bench;
+mod document;
 mod identity;
 mod images;
 mod life_cycle;

@@ -110,7 +110,7 @@ async fn no_action_is_open_to_readers_and_nothing_changes() {
     let server = bench.server("web").await;
     let reader = bench.account("reader", Role::Reader).await;
     let before = (bench.everything(), standing(&bench.engine, &bench.accounts).await);
-    for (name, access) in actions::names() {
+    for (name, access, _) in actions::names() {
         assert!(access.least_role() > Some(Role::Reader), "{name}");
         for (path, fault) in [
             (format!("/compute/v2.1/servers/{server}/action"), "forbidden"),

@@ -55,6 +55,42 @@ async fn errors_have_the_form_of_the_sample_with_the_identity_of_the_request() {
     assert_eq!(bench.get(&seed_path("/nothing")).await.is(404)["error"]["code"], 404);
 }
 
+/// The table of statuses, as far as this node sends them.
+#[tokio::test]
+async fn the_statuses_of_the_table_are_sent_each_for_its_reason() {
+    let bench = Bench::new().await;
+    let reader = bench.account("rita", hvnode_core::model::Role::Reader).await;
+    let server = bench.server("a").await;
+    let version = |version: &'static str| [("openstack-api-version", version)];
+    bench.send("GET", "/identity", &[], None).await.is(300);
+    bench.get(&seed_path("/servers?limit=x")).await.is(400);
+    bench.send("GET", &seed_path("/servers"), &[], None).await.is(401);
+    let wish = json!({"server": {"name": "b"}});
+    bench.send("POST", &seed_path("/servers"), &[("x-auth-token", &reader)], Some(wish)).await.is(403);
+    bench.get(&seed_path("/servers/00000000-0000-0000-0000-000000000009")).await.is(404);
+    bench.call("DELETE", &seed_path("/servers"), None).await.is(405);
+    let headers = [("x-auth-token", bench.token.as_str()), version("compute 2.999")[0]];
+    bench.send("GET", &seed_path("/servers"), &headers, None).await.is(406);
+    bench.post(&seed_path(&format!("/servers/{server}/action")), json!({"os-start": null})).await.is(409);
+    let answer = bench.post(&seed_path(&format!("/servers/{server}/action")), json!({"suspend": null})).await;
+    assert_eq!(answer.is(501)["error"]["title"], "Not Implemented");
+}
+
+/// GET, PUT, POST, DELETE and HEAD; the last has headers and no body.
+#[tokio::test]
+async fn the_methods_of_the_document_are_served() {
+    let bench = Bench::new().await;
+    let server = bench.server("a").await;
+    let path = seed_path(&format!("/servers/{server}"));
+    bench.get(&path).await.is(200);
+    let renamed = bench.call("PUT", &path, Some(json!({"server": {"name": "b"}}))).await;
+    assert_eq!(renamed.is(200)["server"]["name"], "b");
+    let head = bench.send("HEAD", "/v3/auth/tokens", &[("x-auth-token", &bench.token), ("x-subject-token", &bench.token)], None).await;
+    assert!(head.is(200).is_null());
+    assert!(bench.call("DELETE", &path, None).await.is(204).is_null());
+    bench.until_gone(&server).await;
+}
+
 #[tokio::test]
 async fn another_project_is_refused_in_path_and_header() {
     let bench = Bench::new().await;

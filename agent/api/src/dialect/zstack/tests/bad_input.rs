@@ -1,9 +1,11 @@
 //! What is wrong is told in this API's form, names its field, and changes nothing.
 
 use super::bench::{BODY_BYTES_MAX, Bench, HASH, result};
+use crate::accounts::AccountsConfig;
 use http::StatusCode;
 use hvnode_core::model::Role;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const CREATE_VM: &str = "org.zstack.header.vm.APICreateVmInstanceMsg";
 
@@ -45,6 +47,16 @@ async fn a_session_must_be_valid_and_of_this_api() {
     }
     let native = bench.accounts.authenticate("native", &bench.session, "198.51.100.7", "r");
     assert!(native.is_err());
+    bench.accounts.reconfigure(AccountsConfig { token_lifetime: Duration::ZERO, ..AccountsConfig::default() });
+    let session = bench.log_in("admin").await;
+    let before = bench.everything();
+    let (_, content) =
+        result(&bench.post("org.zstack.header.zone.APICreateZoneMsg", json!({"session": {"uuid": session}, "name": "z"})).await);
+    assert_eq!(content["error"]["code"], "ID.1001");
+    assert!(content["error"]["details"].as_str().unwrap().ends_with("Token expired"), "{content:?}");
+    let (_, content) = result(&bench.post("org.zstack.header.identity.APIValidateSessionMsg", json!({"sessionUuid": session})).await);
+    assert_eq!(content["validSession"], false);
+    assert_eq!(bench.everything(), before);
 }
 
 #[tokio::test]

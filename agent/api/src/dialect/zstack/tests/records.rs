@@ -77,3 +77,21 @@ async fn the_node_tells_of_itself() {
     let accounts = bench.query("org.zstack.header.identity.APIQueryAccountMsg", json!([])).await;
     assert_eq!(accounts[0]["uuid"], "36c27e8ff05c4780bf6d2fa65700f22e");
 }
+
+/// The pages of this API are made from the table of messages: what it says must be sent is what is asked for.
+#[tokio::test]
+async fn the_fields_that_the_table_marks_are_the_ones_that_are_missed() {
+    let bench = Bench::new().await;
+    let marked = |fields: &str| -> Vec<String> {
+        let words = fields.split(|c: char| !c.is_ascii_alphanumeric() && c != '*');
+        words.filter_map(|word| word.strip_suffix('*')).map(str::to_owned).collect()
+    };
+    for message in super::super::messages().filter(|message| message.is_built) {
+        let marked = marked(message.fields);
+        let (_, content) = bench.run(message.class, json!({})).await;
+        let details = content.get("error").map_or("", |error| error["details"].as_str().unwrap_or(""));
+        let is_named = marked.iter().any(|name| details.contains(name.as_str()));
+        assert_eq!(is_named, !marked.is_empty(), "{}: {details} of {marked:?}", message.class);
+        assert_eq!(details.contains("mandatory"), !marked.is_empty(), "{}: {details}", message.class);
+    }
+}

@@ -1,6 +1,9 @@
 //! The OpenAPI 3.1 document of this dialect, and the table of what is offered; both made from the route table.
 
-use super::batch::{BatchData, ENTRIES_MAX};
+mod answer;
+mod close;
+
+use super::batch::ENTRIES_MAX;
 use super::dry_run::DryRunData;
 use super::envelope::Envelope;
 use super::route::{Method, Offer, Reply, Route, TypeSchema};
@@ -46,6 +49,10 @@ pub fn openapi() -> Value {
     let document = OpenApiBuilder::new().info(info.build()).components(Some(components.build())).build();
     // Nothing in it lacks a JSON form; an empty document would fail the golden test.
     let mut document = serde_json::to_value(document).unwrap_or_default();
+    if let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) {
+        schemas.insert(answer::FAILURE.to_owned(), answer::failure());
+        close::close(schemas);
+    }
     document["security"] = json!([{ "token": [] }]);
     document["paths"] = routes.iter().map(|route| (route.path.to_owned(), path_item(route))).collect::<Map<_, _>>().into();
     document["x-status-codes"] = ErrorCode::ALL.iter().map(|code| code_row(*code)).collect();
@@ -56,7 +63,8 @@ const DESCRIPTION: &str = "GET reads, POST changes. Every answer is HTTP 200 wit
 Decide by `status_code` alone: 0 is success, the other numbers stand in `x-status-codes`. Sizes are bytes, times Unix seconds; a time \
 may be sent as RFC 3339 too. Every change becomes a job; the answer waits for it for `wait_seconds`. A change also takes \
 `{\"list\": [...]}` of up to 200 bodies. Peers that the unix socket trusts need no token. Where an accepted job fails, the header \
-`x-job-uuid` names it.";
+`x-job-uuid` names it. \
+Schemas are those of this version and exact: a later one may add fields, so clients should pass over what they do not know.";
 
 fn token_scheme() -> SecurityScheme {
     let description = "The token of /v1/user/login or /v1/token/create, bare; `Bearer <token>` is taken as well.";
@@ -70,13 +78,9 @@ fn code_row(code: ErrorCode) -> Value {
 /// Every schema by name, those of bodies with the common parameters merged in.
 fn schemas(routes: &[Route]) -> BTreeMap<String, RefOr<Schema>> {
     let mut found = named(TypeSchema::of::<Envelope>());
-    found.extend(named(TypeSchema::of::<BatchData>()));
     found.extend(named(TypeSchema::of::<DryRunData>()));
     for route in routes {
-        if let Reply::Object(kind) | Reply::Keyed(_, kind) | Reply::List(kind) | Reply::Created(_, kind) | Reply::Stream(kind) = route.reply
-        {
-            found.extend(named(kind));
-        }
+        found.extend(route.reply.kind().into_iter().flat_map(named));
         for kind in [Some(route.request), route.common].into_iter().flatten() {
             (kind.collect)(&mut found);
         }
@@ -110,7 +114,7 @@ fn path_item(route: &Route) -> Value {
         "operationId": route.path.trim_start_matches("/v1/").replace('/', "_"),
         "summary": route.summary,
         "tags": [route.path.split('/').nth(2).unwrap_or("")],
-        "responses": { "200": response(route) },
+        "responses": { "200": answer::response(route) },
     });
     match route.method {
         Method::Get => operation["parameters"] = parameters(route),
@@ -130,9 +134,7 @@ fn path_item(route: &Route) -> Value {
     if route.offer == Offer::LogIn {
         operation["security"] = json!([]);
     }
-    if let Some(role) = route.access.least_role() {
-        operation["x-least-role"] = crate::access::role_word(role).into();
-    }
+    operation["x-role"] = route.access.words().into();
     if let Some(verb) = verb_of(route) {
         operation["x-verb"] = verb.word().into();
     }
@@ -192,59 +194,12 @@ fn request_body(route: &Route) -> Value {
     } else {
         single
     };
-    json!({ "required": true, "content": { "application/json": { "schema": schema } } })
+    // An empty body counts as an empty object.
+    let has_required = serde_json::to_value((route.request.schema)()).unwrap_or_default()["required"].is_array();
+    json!({ "required": has_required, "content": { "application/json": { "schema": schema } } })
 }
 
 fn last_event_id() -> Value {
     let description = "Id of the last event that the client has seen: the stream goes on after it.";
     json!({ "name": "Last-Event-ID", "in": "header", "required": false, "schema": { "type": "integer" }, "description": description })
-}
-
-/// A stream, or the envelope of a refusal.
-fn stream_response(kind: TypeSchema) -> Value {
-    let description = "Server-sent events: `id` is the cursor, `event` the kind, `data` this object. An event `gap` with data \
-        {next_cursor} says that events before it are not kept any more. A refusal is the usual envelope.";
-    let content =
-        json!({ "text/event-stream": { "schema": reference(kind) }, "application/json": { "schema": named_reference("Envelope") } });
-    json!({ "description": description, "content": content })
-}
-
-fn response(route: &Route) -> Value {
-    if let Reply::Stream(kind) = route.reply {
-        return stream_response(kind);
-    }
-    let mut data: Vec<Value> = match route.reply {
-        Reply::Object(kind) => vec![reference(kind)],
-        Reply::Keyed(key, kind) => vec![object(&[(key, reference(kind))])],
-        Reply::List(kind) => {
-            vec![object(&[("total_count", json!({ "type": "integer" })), ("list", json!({ "type": "array", "items": reference(kind) }))])]
-        }
-        Reply::Created(key, kind) => vec![object(&[(key, reference(kind)), job_uuid()]), object(&[job_uuid(), job_status()])],
-        Reply::Echo => vec![object(&[job_uuid()])],
-        Reply::Stream(_) | Reply::Never => Vec::new(),
-    };
-    if route.takes_dry_runs() {
-        data.push(named_reference("DryRun"));
-    }
-    if route.takes_batches() {
-        data.push(named_reference("BatchData"));
-    }
-    data.push(json!({ "type": "null" }));
-    let schema = json!({ "allOf": [named_reference("Envelope"), { "type": "object", "properties": { "data": { "anyOf": data } } }] });
-    json!({ "description": "Success or failure, told by status_code", "content": { "application/json": { "schema": schema } } })
-}
-
-fn job_uuid() -> (&'static str, Value) {
-    ("job_uuid", json!({ "type": "string", "format": "uuid" }))
-}
-
-fn job_status() -> (&'static str, Value) {
-    ("job_status", json!({ "type": "string", "const": "running" }))
-}
-
-/// An object with these fields, all required.
-fn object(fields: &[(&str, Value)]) -> Value {
-    let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
-    let properties: Map<String, Value> = fields.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
-    json!({ "type": "object", "required": names, "properties": properties })
 }
