@@ -146,8 +146,8 @@ def make(node, image, seeds):
         file.flush()
         program("keypair", "create", "--public-key", file.name, "one")
     words = ("--image", image, "--flavor", "tiny", "--network", "default", "--key-name", "one")
-    server = json.loads(program("server", "create", *words, "--wait", "one", "-f", "json"))
-    vm = server["id"]
+    program("server", "create", *words, "--wait", "one")
+    vm = json.loads(program("server", "show", "one", "-f", "json"))["id"]
     if seeds:
         with open(os.path.join(seeds, f"{vm}-seed.img"), "rb") as file:
             expect(KEY.encode() in file.read(), "the key is not in the seed volume")

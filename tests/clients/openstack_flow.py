@@ -58,8 +58,9 @@ def shown(run, *words):
     """What a command prints as JSON."""
     text = run(*words, "-f", "json")
     try:
-        return json.loads(text)
-    except ValueError:
+        # Before it may stand how far a server is that is waited for.
+        return json.loads(text[re.search(r"[{\[]", text).start():])
+    except (ValueError, AttributeError):
         raise Deviation(f"openstack {' '.join(words)} printed no JSON: {text!r}") from None
 
 

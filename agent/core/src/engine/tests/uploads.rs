@@ -110,7 +110,7 @@ async fn a_crash_or_a_failure_at_any_call_of_an_upload_leaves_it_whole_or_not_th
             [] => assert_eq!(bench.node.files(), Vec::<String>::new(), "{number} {fault:?}"),
             [image] => {
                 assert_eq!((image.status, image.storage_bytes), (ImageStatus::Ready, 9), "{number} {fault:?}");
-                assert_eq!(bench.node.files(), [image.path.clone()], "{number} {fault:?}");
+                assert_eq!(bench.node.files(), std::slice::from_ref(&image.path), "{number} {fault:?}");
             }
             more => panic!("{number} {fault:?}: {more:?}"),
         }
