@@ -46,4 +46,4 @@ lint: ## formatting, clippy, shellcheck, cargo-deny
 
 fuzz: ## every fuzz target for a while: make fuzz SECONDS=60
 	@packaging/install-packages build fuzz
-	@tests/fuzz-targets $(if $(filter command line environment,$(origin SECONDS)),"$(SECONDS)",20)
+	@tests/fuzz-code $(if $(filter command line environment,$(origin SECONDS)),"$(SECONDS)",20)

@@ -10,6 +10,7 @@
     reason = "Test code: a failed expectation ends the test, and foreign programs are what it drives"
 )]
 
+mod documents;
 mod layering;
 mod support;
 

@@ -1,8 +1,13 @@
 //! The command line.
 
-use crate::simulate::{Disturbance, FAULTS_HELP, Simulation, VMS_MAX};
+// With its path, because the man page is made from this file, where it is a module of another crate.
+#[path = "cli/simulation.rs"]
+mod simulation;
+
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
+pub(crate) use simulation::{Disturbance, Simulation};
+use simulation::{FAULTS_HELP, VMS_MAX};
 use std::path::PathBuf;
 
 /// The node agent: drives KVM guests through libvirt and serves the API.

@@ -1,10 +1,11 @@
 //! Putting the parts together: from the configuration to an engine, accounts and listeners.
 
+use crate::cli::Simulation;
 use crate::config::{self, Config};
 use crate::first_password::ensure_first_account;
 use crate::identity::host_uuid;
 use crate::metered_store::MeteredStore;
-use crate::simulate::{self, Simulation};
+use crate::simulate;
 use crate::sockets::{Inherited, Wanted};
 use crate::tls::{self, Listener};
 use arc_swap::ArcSwap;

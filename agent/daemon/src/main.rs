@@ -20,10 +20,10 @@ mod status;
 mod systemd;
 mod tls;
 
+use cli::Simulation;
 use cli::{Arguments, Command, Dialect, EXIT_CONFIG};
 use config::{Config, ConfigError, Purpose};
 use nix::sys::stat::{Mode, umask};
-use simulate::Simulation;
 use sockets::Inherited;
 use std::io::Write;
 use std::path::PathBuf;
