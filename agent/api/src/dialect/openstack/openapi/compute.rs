@@ -3,8 +3,8 @@
 use super::super::version::since;
 use super::identity::{limits, links, maybe_text, quota};
 use super::shape::Kind::{Any, Count, Null, Number, Ref, Text, Truth, Uuid, Whole, Word};
-use super::shape::{Field, Kind, Named, either, f, list_of, map_of, object_of, opt};
-use super::spec::{Gives, Spec, delete, empty, get, ok, post};
+use super::shape::{Field, Kind, Named, either, f, list_of, map_of, nullable, object_of, opt};
+use super::spec::{Gives, Spec, delete, empty, get, ok, post, put};
 
 fn list_query() -> Vec<Field> {
     vec![opt("limit", Whole), opt("marker", Text), opt("sort_key", Text), opt("sort_dir", Word(&["asc", "desc"]))]
@@ -265,6 +265,10 @@ fn span() -> Vec<Field> {
     vec![opt("start", Text), opt("end", Text), opt("detailed", Text)]
 }
 
+fn described_flavor() -> Kind {
+    object_of(vec![f("flavor", object_of(vec![f("description", nullable(Text))]))])
+}
+
 /// Below `/compute/v2.1`, beside those of servers.
 pub(super) fn specs() -> Vec<Spec> {
     vec![
@@ -272,6 +276,7 @@ pub(super) fn specs() -> Vec<Spec> {
         get("/flavors/detail", ok!(f("flavors", list_of(Ref(&FLAVOR))), opt("flavors_links", links()))).query(flavors()),
         post("/flavors", new_flavor(), ok!(f("flavor", Ref(&FLAVOR)))),
         get("/flavors/{id}", ok!(f("flavor", Ref(&FLAVOR)))),
+        put("/flavors/{id}", described_flavor(), ok!(f("flavor", Ref(&FLAVOR)))),
         delete("/flavors/{id}", empty!(202)),
         get("/flavors/{id}/os-extra_specs", ok!(f("extra_specs", map_of(Text)))),
         get("/flavors/{id}/os-flavor-access", vec![]),

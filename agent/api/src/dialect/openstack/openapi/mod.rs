@@ -240,6 +240,11 @@ fn reference(name: &str) -> Value {
 fn responses(route: &Route, spec: Option<&Spec>, style: Style) -> Value {
     let mut responses = Map::new();
     for (status, gives) in spec.filter(|_| route.is_built).map_or(&[][..], |spec| spec.gives.as_slice()) {
+        if *status >= 400 {
+            responses
+                .insert(status.to_string(), json!({ "$ref": format!("#/components/responses/{}", failure(*status, style, route.method)) }));
+            continue;
+        }
         let mut response = json!({ "description": "Success" });
         match gives {
             Gives::Nothing => {}
