@@ -66,8 +66,8 @@ async fn wait_for_boot(node: &Node, vm_uuid: &str, count: usize) {
 fn settled(reader: &Reader, vm_uuid: &str) -> Vec<(String, String)> {
     let is_passing = |status: &str, reason: &str| match status {
         "stopping" | "starting" | "resuming" => true,
-        // QEMU is there and its processors do not run yet, or do not run any more.
-        "paused" => matches!(reason, "booted" | "saved"),
+        // QEMU is there and its processors do not run yet, or do not run any more: libvirt is about to end what panicked.
+        "paused" => matches!(reason, "booted" | "saved" | "guest_panic"),
         _ => false,
     };
     let told = reader.told(vm_uuid).into_iter().skip_while(|(status, _)| status != "running");
