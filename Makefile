@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help quickstart quickstart-stop devnode devnode-stop test test-systemd crash lint
+.PHONY: help quickstart quickstart-stop devnode devnode-stop test test-systemd crash bench lint
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -23,6 +23,9 @@ test: ## everything that continuous integration runs
 
 crash: ## the crash campaign: make crash ROUNDS=50 [SEED=n]
 	@tests/crash "$(or $(ROUNDS),50)" "$(or $(SEED),7)"
+
+bench: ## every figure against its floor: make bench [QUICK=1] [PEERS=1] [ONLY=real,reads,scale,world,soak]
+	@QUICK="$(QUICK)" PEERS="$(PEERS)" ONLY="$(ONLY)" VMS="$(VMS)" SOAK="$(SOAK)" bench/run
 
 test-systemd: ## the service on a real systemd with a real libvirt, in a container of its own: minutes
 	@tests/systemd-container

@@ -19,6 +19,9 @@ mod fault;
 mod ffi;
 mod hypervisor;
 mod link;
+#[cfg(feature = "micro-benchmarks")]
+#[doc(hidden)]
+pub mod micro_benchmarks;
 mod network;
 mod observe;
 mod pool;
