@@ -32,6 +32,7 @@ mod sweep;
 mod xml;
 
 pub use config::{DiskCache, Display, LibvirtConfig, PoolDirectories, VirtPreference};
+pub use ffi::keep_memory_small;
 pub use hypervisor::LibvirtHypervisor;
 pub use pool::{CallCounts, CallObserver};
 pub use xml::METADATA_NAMESPACE;
