@@ -119,12 +119,12 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Outcome<ExitCode> {
     std::fs::create_dir_all(&arguments.work)?;
     let settings = Settings {
-        daemon: arguments.daemon.clone(),
+        daemon: arguments.daemon.canonicalize()?,
         is_quick: arguments.quick,
         has_peers: arguments.peers,
         running_vms: arguments.running_vms,
         soak_cycles: arguments.soak_cycles,
-        work: arguments.work.clone(),
+        work: arguments.work.canonicalize()?,
     };
     let is_wanted = |group: &str| arguments.only.is_empty() || arguments.only.iter().any(|wanted| wanted == group);
     match &arguments.step {
