@@ -21,13 +21,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Every peer. One that fails is a line in the table.
 pub(crate) fn inside(settings: &Settings, guests: &Guests, count: usize, rows: &mut Vec<Row>) -> Outcome<()> {
     let rounds = if settings.is_quick { 3 } else { 10 };
-    let peers: [(&str, &dyn Fn() -> Outcome<Vec<Row>>); 3] = [
-        ("virsh: whole cycle", &|| virsh(guests, rounds)),
-        ("prometheus-libvirt-exporter: scrape", &|| exporter(rounds, count)),
-        ("Incus: reads and memory", &|| incus(rounds)),
+    let peers = [
+        ("peer: whole cycle with virsh", virsh(guests, rounds)),
+        ("peer: scrape with prometheus-libvirt-exporter", exporter(rounds, count)),
+        ("peer: reads and memory of Incus", incus(rounds)),
     ];
-    for (name, measure) in peers {
-        match measure() {
+    for (name, measured) in peers {
+        match measured {
             Ok(measured) => rows.extend(measured),
             Err(error) => rows.push(Row::missing(name, error.to_string())),
         }

@@ -213,7 +213,10 @@ fn statistics(settings: &Settings, count: usize, rows: &mut Vec<Row>) -> Outcome
         let bulk_time = milliseconds(|| raw.all_domain_stats(GROUPS, FLAGS).map(drop).map_err(Into::into))?;
         let sweep_time = milliseconds(|| Ok(runtime.block_on(hypervisor.sample_vms(vm_uuids.clone())).map(drop)?))?;
         let mut found = 0;
-        let kernel_time = milliseconds(|| Ok(found = probe.sample_vms(&targets)?.len()))?;
+        let kernel_time = milliseconds(|| {
+            found = probe.sample_vms(&targets)?.len();
+            Ok(())
+        })?;
         let scrapes = latency(&mut scraper, &scrape, 10)?;
         // The first round opens connections and reads definitions.
         if round > 0 {
