@@ -11,7 +11,7 @@ use crate::real::{REST, milliseconds};
 use crate::report::{Row, Samples};
 use crate::{Outcome, Settings, pause};
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -35,14 +35,36 @@ pub(crate) fn inside(settings: &Settings, guests: &Guests, count: usize, rows: &
     Ok(())
 }
 
-fn need(program: &str) -> Outcome<()> {
-    let is_there = std::env::var("PATH").unwrap_or_default().split(':').any(|folder| Path::new(folder).join(program).exists());
-    if is_there { Ok(()) } else { Err(format!("{program} is not installed").into()) }
+/// Folders of programs: the path, and what `bench/run` unpacked.
+fn program_folders() -> Vec<PathBuf> {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let unpacked = unpacked().into_iter().flat_map(|root| ["usr/bin", "usr/sbin", "usr/libexec/incus"].map(|folder| root.join(folder)));
+    path.split(':').map(PathBuf::from).chain(unpacked).collect()
+}
+
+/// Where packages were unpacked that are not installed.
+fn unpacked() -> Option<PathBuf> {
+    std::env::var_os("BENCH_PEERS").map(PathBuf::from).filter(|root| root.is_dir())
+}
+
+fn find(program: &str) -> Outcome<PathBuf> {
+    let found = program_folders().into_iter().map(|folder| folder.join(program)).find(|path| path.exists());
+    found.ok_or_else(|| format!("{program} is not installed here").into())
+}
+
+/// A program that finds its libraries and helpers where it was unpacked.
+fn command(program: &str) -> Outcome<Command> {
+    let mut command = Command::new(find(program)?);
+    command.env("PATH", std::env::join_paths(program_folders())?);
+    if let Some(root) = unpacked() {
+        command.env("LD_LIBRARY_PATH", std::env::join_paths(["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"].map(|l| root.join(l)))?);
+    }
+    Ok(command)
 }
 
 /// A script that calls virsh for each step, as operators have them.
 fn virsh(guests: &Guests, rounds: usize) -> Outcome<Vec<Row>> {
-    need("virsh")?;
+    find("virsh")?;
     std::fs::write("/run/by-hand.xml", &guests.definition)?;
     let (mut ours, mut theirs) = (Samples::default(), Samples::default());
     for round in 0..rounds {
@@ -62,11 +84,10 @@ fn virsh(guests: &Guests, rounds: usize) -> Outcome<Vec<Row>> {
 
 /// Debian's exporter asks libvirt in each scrape.
 fn exporter(rounds: usize, count: usize) -> Outcome<Vec<Row>> {
-    need("prometheus-libvirt-exporter")?;
     let port = free_port()?;
     let log = File::create("/run/exporter.log")?;
-    let mut command = Command::new("prometheus-libvirt-exporter");
-    command.arg(format!("--web.listen-address=127.0.0.1:{port}")).arg("--libvirt.uri=/run/libvirt/libvirt-sock-ro");
+    let mut command = command("prometheus-libvirt-exporter")?;
+    command.arg(format!("--web.listen-address=127.0.0.1:{port}")).arg(format!("--libvirt.uri={URI}"));
     let start = Instant::now();
     let mut running = Running::spawn(command.stdout(log.try_clone()?).stderr(log))?;
     let theirs = Address::Tcp(format!("127.0.0.1:{port}"));
@@ -101,11 +122,10 @@ fn daemon_pid() -> Outcome<u32> {
 
 /// Incus without instances: its own reads, and its memory.
 fn incus(rounds: usize) -> Outcome<Vec<Row>> {
-    need("incusd")?;
     let folder = Path::new("/run/incus");
     std::fs::create_dir_all(folder)?;
     let log = File::create("/run/incusd.log")?;
-    let mut command = Command::new("incusd");
+    let mut command = command("incusd")?;
     command.env("INCUS_DIR", folder).env("INCUS_SOCKET", folder.join("unix.socket")).stdout(log.try_clone()?).stderr(log.try_clone()?);
     let start = Instant::now();
     let mut running = Running::spawn(command.stdin(Stdio::null()))?;
