@@ -52,7 +52,7 @@ pub(crate) fn measure(settings: &Settings, rows: &mut Vec<Row>) -> Outcome<()> {
     rows.push(grown("soak: threads per 1000 lives", "", grows(|l| l.threads), looks, |l| l.threads).target(Target::AtMost(0.5)));
     let database = grown("soak: database per 1000 lives", "KiB", grows(|l| l.database), looks, |l| l.database);
     let note = format!("{}; jobs, operations and events are kept for days, then pruned", database.note);
-    rows.push(database.target(Target::AtMost(16_384.0)).note(note));
+    rows.push(database.target(Target::AtMost(24_576.0)).note(note));
     Ok(())
 }
 
