@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help quickstart quickstart-stop devnode devnode-stop test test-systemd crash lint deb rpm fuzz fuzz-api docs-api
+.PHONY: help quickstart quickstart-stop devnode devnode-stop test test-systemd crash lint deb rpm fuzz fuzz-api docs-api bench
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -31,6 +31,9 @@ deb: ## a Debian package, in target/package (HVNODE_BUILD=debug for a quick one)
 rpm: ## an RPM package, in target/package
 	@packaging/install-packages build package
 	@packaging/packages rpm
+
+bench: ## every figure against its floor: make bench [QUICK=1] [PEERS=1] [ONLY=real,reads,scale,world,soak]
+	@QUICK="$(QUICK)" PEERS="$(PEERS)" ONLY="$(ONLY)" VMS="$(VMS)" SOAK="$(SOAK)" bench/run
 
 test-systemd: ## the Debian package on a real systemd with a real libvirt, in a container of its own: minutes
 	@tests/systemd-container

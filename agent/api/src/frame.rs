@@ -24,10 +24,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tower::{Layer, Service};
 use tracing::{Instrument, Span};
-use uuid::Uuid;
 
 /// Response (and accepted request) header with the request's identity.
 pub const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -119,7 +118,8 @@ impl std::fmt::Debug for Frame {
 impl Frame {
     /// A frame around a router.
     pub fn new(mut parts: FrameParts) -> Arc<Self> {
-        parts.router = parts.router.layer(KeepRoute);
+        // With its state given, axum builds each route once and not for each request.
+        parts.router = parts.router.layer(KeepRoute).with_state(());
         let requests = parts.metrics.in_flight(parts.dialect);
         let connections = parts.metrics.connections(parts.dialect);
         Arc::new(Self { parts, requests, changes: AtomicUsize::new(0), connections })
@@ -277,8 +277,17 @@ fn request_id(headers: &HeaderMap) -> String {
     let sent = headers.get(&REQUEST_ID_HEADER).and_then(|value| value.to_str().ok());
     match sent.filter(|text| (1..=REQUEST_ID_LENGTH_MAX).contains(&text.len()) && text.bytes().all(is_plain)) {
         Some(text) => text.to_owned(),
-        None => Uuid::now_v7().to_string(),
+        None => new_request_id(),
     }
+}
+
+/// A uuid of version 7, its random part from this thread's own generator: the system's would cost a call for each request.
+fn new_request_id() -> String {
+    let mut random = [0_u8; 10];
+    rand::fill(&mut random);
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let milliseconds = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
+    uuid::Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid().to_string()
 }
 
 fn announced_length(headers: &HeaderMap) -> Option<u64> {

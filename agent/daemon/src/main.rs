@@ -82,6 +82,7 @@ fn main() -> ExitCode {
         return print_openapi(dialect);
     }
     umask(Mode::from_bits_truncate(0o027));
+    hvnode_libvirt::keep_memory_small();
     match start(arguments) {
         Ok(code) => code,
         Err(Failure::Config(problems)) => complain(&problems, ExitCode::from(EXIT_CONFIG)),

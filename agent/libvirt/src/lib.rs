@@ -22,6 +22,9 @@ mod ffi;
 pub mod fuzzing;
 mod hypervisor;
 mod link;
+#[cfg(feature = "micro-benchmarks")]
+#[doc(hidden)]
+pub mod micro_benchmarks;
 mod network;
 mod observe;
 mod pool;
@@ -32,6 +35,7 @@ mod sweep;
 mod xml;
 
 pub use config::{DiskCache, Display, LibvirtConfig, PoolDirectories, VirtPreference};
+pub use ffi::keep_memory_small;
 pub use hypervisor::LibvirtHypervisor;
 pub use pool::{CallCounts, CallObserver};
 pub use xml::METADATA_NAMESPACE;

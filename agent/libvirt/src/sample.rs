@@ -71,7 +71,7 @@ fn is_active(stats: &DomainStats) -> bool {
     state.is_none_or(|state| RawState { state, reason: 0 }.is_active())
 }
 
-fn sample(stats: &DomainStats, at: SampleTime) -> HypervisorSample {
+pub(crate) fn sample(stats: &DomainStats, at: SampleTime) -> HypervisorSample {
     let cores = |name: &str| stats.number(name).and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
     HypervisorSample {
         vm_uuid: stats.uuid,

@@ -5,6 +5,7 @@ use axum::Extension;
 use axum::routing::{get, post};
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
+use uuid::Uuid;
 
 fn peer() -> Peer {
     Peer::at("192.0.2.1")
