@@ -9,7 +9,10 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {
     pub(crate) resident: f64,
+    /// Only this process has it, pages of its program that can be read from the file again included.
     pub(crate) private: f64,
+    /// Of that, what is in no file: heap, stacks, tables. (What the kernel calls private and dirty has file pages not yet written back.)
+    pub(crate) anonymous: f64,
 }
 
 fn read(pid: u32, file: &str) -> io::Result<String> {
@@ -24,7 +27,8 @@ fn figure(text: &str, name: &str) -> f64 {
 
 pub(crate) fn memory(pid: u32) -> io::Result<Memory> {
     let text = read(pid, "smaps_rollup")?;
-    Ok(Memory { resident: figure(&text, "Rss"), private: figure(&text, "Private_Clean") + figure(&text, "Private_Dirty") })
+    let private = figure(&text, "Private_Clean") + figure(&text, "Private_Dirty");
+    Ok(Memory { resident: figure(&text, "Rss"), private, anonymous: figure(&text, "Anonymous") })
 }
 
 /// Most memory it ever had resident, in KiB.

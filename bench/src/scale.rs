@@ -43,15 +43,15 @@ pub(crate) fn measure(settings: &Settings, rows: &mut Vec<Row>) -> Outcome<()> {
     let full = memory(daemon.pid())?;
     rows.push(Row::new("VMs created and started, 32 clients", "1/s", filling).note("simulated; two durable commits each"));
     tell_growth(&stages, rows);
-    let bytes = (full.private - empty.private) / have as f64;
-    let note = "simulated, all running and sampled; the simulated domains themselves are in it";
-    rows.push(Row::new("memory of one VM more, 5000 running", "KiB", Samples::one(bytes)).note(note));
+    let bytes = (full.anonymous - empty.anonymous) / have as f64;
+    let note = "simulated, all running and sampled; the simulator's own record of each domain is in it";
+    rows.push(Row::new("memory of one VM more, 5000 running", "KiB", Samples::one(bytes)).target(Target::AtMost(6.0)).note(note));
     first_answer(settings, &mut daemon, &split, "5000 VMs known", 150.0, rows)?;
     pause(Duration::from_secs(2));
     let known = memory(daemon.pid())?;
-    let bytes = (known.private - empty.private) / have as f64;
-    let row = Row::new("memory of one VM more, after a restart with 5000", "KiB", Samples::one(bytes)).target(Target::AtMost(6.0));
-    rows.push(row.note("simulated; the simulated domains themselves are in it"));
+    let bytes = (known.anonymous - empty.anonymous) / have as f64;
+    let row = Row::new("memory of one VM more, 5000 known after a restart", "KiB", Samples::one(bytes)).target(Target::AtMost(6.0));
+    rows.push(row.note("records only: a simulated world does not outlive its daemon"));
     Ok(())
 }
 

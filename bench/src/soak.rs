@@ -45,7 +45,7 @@ pub(crate) fn measure(settings: &Settings, rows: &mut Vec<Row>) -> Outcome<()> {
     rows.push(Row::new("soak: VMs left over", "", Samples::one(left)).target(Target::AtMost(0.0)));
     let looks = &looks[WARM.min(looks.len() / 4)..];
     let grows = |of: fn(&Look) -> f64| Samples::one(slope(looks, of) * 1000.0);
-    rows.push(grown("soak: private memory per 1000 lives", "KiB", grows(|l| l.private), looks, |l| l.private).target(Target::AtMost(64.0)));
+    rows.push(grown("soak: memory per 1000 lives", "KiB", grows(|l| l.private), looks, |l| l.private).target(Target::AtMost(64.0)));
     rows.push(
         grown("soak: descriptors per 1000 lives", "", grows(|l| l.descriptors), looks, |l| l.descriptors).target(Target::AtMost(0.5)),
     );
@@ -75,7 +75,7 @@ fn look(daemon: &Simulated, cycles: usize) -> Outcome<Look> {
     let pid = daemon.pid();
     Ok(Look {
         cycles: cycles as f64,
-        private: memory(pid)?.private,
+        private: memory(pid)?.anonymous,
         descriptors: descriptor_count(pid)?,
         threads: thread_count(pid)?,
         database: daemon.database_bytes() / 1024.0,

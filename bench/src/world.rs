@@ -4,8 +4,8 @@ use crate::report::{Row, Samples, Target};
 use crate::{Outcome, Settings};
 use hvnode_core::engine::{ChangeRequest, Engine, EngineConfig, EnginePorts};
 use hvnode_core::fake::{FakeHypervisor, FakeImageTransfer, FakeNode, Faults, NodeOptions};
-use hvnode_core::model::{Caller, ConnectionState, HostSettings, ImageFormat, JobStatus, Role, VmStatus};
-use hvnode_core::port::{Clock, Store, SystemClock};
+use hvnode_core::model::{Caller, ConnectionState, Event, HostSettings, ImageFormat, JobStatus, Role, Timestamp, VmStatus};
+use hvnode_core::port::{Clock, Durability, Store, SystemClock, Write};
 use hvnode_core::verb::{
     ChangeInput, CreateImageInput, CreateVmInput, GuestSeed, ImageSource, RootSource, Shape, StopVmInput, VmOnlyInput,
 };
@@ -46,6 +46,7 @@ async fn run(settings: &Settings, folder: &Path, rows: &mut Vec<Row>) -> Outcome
     let image = world.change(import()).await?;
     let vms = world.create(image, VMS).await?;
     world.commits(&vms, rows).await?;
+    world.flush(rows).await?;
     world.all_are(VmStatus::Running).await?;
     world.storm(settings, rows).await?;
     world.reconnect(settings, rows).await?;
@@ -155,6 +156,28 @@ impl World {
             rows.push(row.target(Target::AtMost(limit)).note("flushes of the database during starts and stops"));
         }
         Ok(())
+    }
+
+    /// What one durable commit costs on this disk: a change waits for two.
+    async fn flush(&self, rows: &mut Vec<Row>) -> Outcome<()> {
+        let mut times = Samples::default();
+        for _ in 0..200 {
+            let never = Timestamp(i64::MIN);
+            let nothing = Write::Prune { jobs_before: never, operations_before: never, tokens_before: never, events_before: never };
+            let start = Instant::now();
+            let event = Write::PutEvent(Arc::new(self.last_event().await?));
+            let read = start.elapsed();
+            self.store.commit(vec![nothing, event], Durability::Durable).await?;
+            times.push_milliseconds(start.elapsed().saturating_sub(read));
+        }
+        rows.push(Row::new("one durable commit on this disk", "ms", times).note("SQLite, WAL, FULL; a change waits for two"));
+        Ok(())
+    }
+
+    /// An event to write once more.
+    async fn last_event(&self) -> Outcome<Event> {
+        let page = self.engine.events(self.engine.last_event_cursor().saturating_sub(1), 1, Duration::ZERO).await?;
+        Ok(page.events.first().map(|event| Event::clone(event)).ok_or("no event yet")?)
     }
 
     async fn all_are(&self, status: VmStatus) -> Outcome<()> {

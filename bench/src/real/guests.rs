@@ -144,13 +144,9 @@ fn foreign(definition: &str) -> String {
     };
     let text = cut(definition, "<metadata>", "</metadata>", "");
     let text = cut(&text, "<name>", "</name>", "<name>by-hand</name>");
-    let text = cut(&text, "<uuid>", "</uuid>", &format!("<uuid>{}</uuid>", Uuid::new_v4()));
-    // The console log of the model goes with it.
-    let log = text.find("<log ").and_then(|from| Some((from, from + text[from..].find("/>")? + 2)));
-    match log {
-        Some((from, to)) => format!("{}{}", &text[..from], &text[to..]),
-        None => text,
-    }
+    // Its console log is named by the uuid too, and is as much work for libvirt as the model's.
+    let uuid = text.find("<uuid>").and_then(|from| text.get(from + 6..from + 42)).unwrap_or_default().to_owned();
+    if uuid.is_empty() { text } else { text.replace(&uuid, &Uuid::new_v4().to_string()) }
 }
 
 #[cfg(test)]
@@ -159,11 +155,13 @@ mod tests {
 
     #[test]
     fn a_definition_to_define_by_hand_has_nothing_of_its_model_left() {
-        let model =
-            "<domain><name>model</name><uuid>1</uuid><metadata><hv:vm/></metadata><serial><log file='/x' append='on'/></serial></domain>";
-        let text = foreign(model);
+        let uuid = "6f1c1f5e-0000-4000-8000-000000000001";
+        let model = format!(
+            "<domain><name>model</name><uuid>{uuid}</uuid><metadata><hv:vm/></metadata><serial><log file='/x/{uuid}.log'/></serial></domain>"
+        );
+        let text = foreign(&model);
         assert!(text.starts_with("<domain><name>by-hand</name><uuid>"), "{text}");
-        assert!(!text.contains("model") && !text.contains("hv:vm") && !text.contains("/x"), "{text}");
-        assert!(text.ends_with("<serial></serial></domain>"), "{text}");
+        assert!(!text.contains("model") && !text.contains("hv:vm") && !text.contains(uuid), "{text}");
+        assert!(text.contains("<log file='/x/") && text.ends_with(".log'/></serial></domain>"), "{text}");
     }
 }

@@ -77,8 +77,8 @@ struct Rule {
     fault: Fault,
 }
 
-/// The log keeps this many calls.
-const CALLS_MAX: usize = 100_000;
+/// The log keeps this many calls. A simulated node runs for days, and its memory is to be that of the daemon.
+const CALLS_MAX: usize = 4096;
 
 /// Any method, as a rule's method name.
 const ANY: &str = "*";

@@ -33,27 +33,38 @@ fn taken<T: Ord + Default>(vm: &Vm, observed: Option<T>, promised: Option<T>) ->
     taken.unwrap_or_default()
 }
 
-fn memory_of<'a>(guests: impl Iterator<Item = &'a Vm>) -> u64 {
-    let memory_bytes = |vm: &Vm| {
-        let observed = vm.observed.as_ref().map(|o| o.memory_bytes);
-        taken(vm, observed, vm.record.as_ref().map(|r| r.memory_bytes)).saturating_add(QEMU_OVERHEAD_BYTES)
-    };
-    guests.map(memory_bytes).fold(0, u64::saturating_add)
+/// What guests take together.
+#[derive(Debug, Default)]
+struct Taken {
+    /// Bytes, QEMU's own included.
+    memory_bytes: u64,
+    /// Virtual processors.
+    cpu_cores: u64,
 }
 
-fn cores_of<'a>(guests: impl Iterator<Item = &'a Vm>) -> u64 {
-    let cores = |vm: &Vm| taken(vm, vm.observed.as_ref().map(|o| o.cpu_cores), vm.record.as_ref().map(|r| r.cpu_cores));
-    guests.map(|vm| u64::from(cores(vm))).sum()
+impl Taken {
+    /// By all guests but `except`. One pass: each start looks at every VM of the node.
+    fn by(snapshot: &Snapshot, except: Option<Uuid>) -> Self {
+        guests(snapshot, except).fold(Self::default(), |sum, vm| {
+            let (observed, record) = (vm.observed.as_ref(), vm.record.as_ref());
+            let memory_bytes = taken(vm, observed.map(|o| o.memory_bytes), record.map(|r| r.memory_bytes));
+            let cpu_cores = taken(vm, observed.map(|o| o.cpu_cores), record.map(|r| r.cpu_cores));
+            Self {
+                memory_bytes: sum.memory_bytes.saturating_add(memory_bytes).saturating_add(QEMU_OVERHEAD_BYTES),
+                cpu_cores: sum.cpu_cores + u64::from(cpu_cores),
+            }
+        })
+    }
 }
 
 /// Memory promised to guests that run or are about to, bytes, QEMU's own included.
 pub fn promised_memory_bytes(snapshot: &Snapshot) -> u64 {
-    memory_of(guests(snapshot, None))
+    Taken::by(snapshot, None).memory_bytes
 }
 
 /// Virtual processors promised to guests that run or are about to.
 pub fn promised_cpu_cores(snapshot: &Snapshot) -> u64 {
-    cores_of(guests(snapshot, None))
+    Taken::by(snapshot, None).cpu_cores
 }
 
 /// Refuses a VM that does not fit beside those that run: memory and processors, each with its ratio, memory also with its reservation.
@@ -66,7 +77,8 @@ pub fn check_capacity(view: &PlanView<'_>, vm_uuid: Uuid, cpu_cores: u32, memory
     let host_bytes = snapshot.facts.memory_bytes.saturating_sub(settings.reserved_memory_bytes);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)] // a ratio of bytes; `as` saturates
     let allowed_bytes = (host_bytes as f64 * settings.memory_ratio) as u64;
-    let free_bytes = allowed_bytes.saturating_sub(memory_of(guests(snapshot, Some(vm_uuid))));
+    let others = Taken::by(snapshot, Some(vm_uuid));
+    let free_bytes = allowed_bytes.saturating_sub(others.memory_bytes);
     let asked_bytes = memory_bytes.saturating_add(QEMU_OVERHEAD_BYTES);
     if asked_bytes > free_bytes {
         return Err(fail!(HostInsufficient,
@@ -76,7 +88,7 @@ pub fn check_capacity(view: &PlanView<'_>, vm_uuid: Uuid, cpu_cores: u32, memory
     let Some(capabilities) = &snapshot.capabilities else { return Ok(()) };
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates
     let allowed = ((f64::from(capabilities.cpu_threads) * settings.cpu_ratio) as u64).max(1);
-    let free = allowed.saturating_sub(cores_of(guests(snapshot, Some(vm_uuid))));
+    let free = allowed.saturating_sub(others.cpu_cores);
     if u64::from(cpu_cores) > free {
         return Err(fail!(HostInsufficient,
             "cpu_cores: {cpu_cores} are asked for, {free} of {allowed} are free";

@@ -17,8 +17,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// Most subjects of which history is held in memory; more than any host has VMs, those of the last minutes included.
-pub(super) const SUBJECTS_MAX: usize = 4096;
+/// Most subjects of which history is held in memory; more than a host has VMs (`vm.vms_max` is 5000), those of the last minutes included.
+pub(super) const SUBJECTS_MAX: usize = 8192;
 /// Averages of a subject that wait for the store: minutes, coarse ones. Older ones are dropped.
 const WAITING_MAX: [usize; 2] = [5, 2];
 /// How often the keeper looks.
