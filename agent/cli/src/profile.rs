@@ -112,7 +112,7 @@ pub(crate) struct Profiles {
 }
 
 impl Profiles {
-    /// Reads them; without a file there are none.
+    /// Reads them; without a file that may be read there are none.
     ///
     /// # Errors
     /// Usage, if the file cannot be read or says what it should not; with its line.
@@ -124,7 +124,8 @@ impl Profiles {
                 Ok(file) => {
                     file.take(CONFIG_BYTES_MAX).read_to_string(&mut text).map_err(|error| unreadable(path, &error))?;
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                // The home of somebody else, as after sudo or su: what stands there is not meant for us.
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {}
                 Err(error) => return Err(unreadable(path, &error)),
             }
         }
