@@ -163,16 +163,26 @@ impl Scene {
 
     /// Where a server is.
     pub(in super::super) fn links(&self, vm_uuid: Uuid) -> Value {
-        json!([
-            { "rel": "self", "href": format!("{}/servers/{vm_uuid}", self.compute_url) },
-            { "rel": "bookmark", "href": format!("{}/servers/{vm_uuid}", self.bookmark_url) },
-        ])
+        json!(self.link_pair(vm_uuid))
+    }
+
+    /// The same, written without building it first.
+    fn link_pair(&self, vm_uuid: Uuid) -> [Link; 2] {
+        let link = |rel, url: &str| Link { rel, href: format!("{url}/servers/{vm_uuid}") };
+        [link("self", &self.compute_url), link("bookmark", &self.bookmark_url)]
     }
 
     /// The flavor of a server as other resources name it.
     pub(in super::super) fn flavor_id(&self, vm: &Vm) -> String {
         self.flavors.of_vm(vm)
     }
+}
+
+/// Where something is.
+#[derive(Debug, serde::Serialize)]
+struct Link {
+    rel: &'static str,
+    href: String,
 }
 
 /// One server, written key by key.
@@ -216,7 +226,7 @@ impl ServerView<'_> {
                 Some(record) => map.serialize_entry(name, &record.metadata),
                 None => map.serialize_entry(name, &json!({})),
             },
-            Key::Links => map.serialize_entry(name, &scene.links(vm.uuid())),
+            Key::Links => map.serialize_entry(name, &scene.link_pair(vm.uuid())),
             Key::Addresses => map.serialize_entry(name, &addresses_value(&scene.snapshot, vm)),
             Key::HostId => map.serialize_entry(name, &scene.host_id),
             Key::AccessIpv4 => map.serialize_entry(name, self.extras.text("access_ipv4")),
