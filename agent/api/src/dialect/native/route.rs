@@ -223,7 +223,7 @@ impl Route {
     /// POST of a file: parameters in the query, bytes as the body; served as a whole by `upload`.
     pub(super) fn upload<Q: ToSchema, V: ToSchema>(path: &'static str, summary: &'static str, key: &'static str) -> Self {
         let handler = Self::refusing(|| fail!(NotSupported, "this route takes a file"; "该路由接收文件"));
-        let reply = Reply::Keyed(key, TypeSchema::of::<V>());
+        let reply = Reply::Created(key, TypeSchema::of::<V>());
         Self { offer: Offer::Upload, ..Self::new::<Q>(path, summary, reply, handler) }
     }
 
