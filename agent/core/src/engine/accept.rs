@@ -2,7 +2,8 @@
 
 use super::api::{Accepted, ChangeRequest};
 use super::queue::{ChangeTraits, Decision, Entry};
-use super::{Inner, events, inventory, runner};
+use super::runner::{self, Assignment, Mode};
+use super::{Inner, events, inventory};
 use crate::model::{Caller, Job, JobStatus, Operation, ResourceKey, Role, Snapshot};
 use crate::port::{Durability, Write};
 use crate::verb::{self, Cancel, Change, ChangeInput, CreateImageInput, ImageSource, Outputs, PlanView, Planned, busy_detail, plan};
@@ -38,6 +39,7 @@ pub(super) fn check_role(caller: &Caller) -> Result<()> {
 /// What was taken in memory for a job that is not committed yet.
 struct Reserved {
     job: Arc<Job>,
+    operation: Arc<Operation>,
     change: Change,
     cancel: Cancel,
     /// Everything to commit.
@@ -94,10 +96,12 @@ async fn accept(inner: &Arc<Inner>, request: &ChangeRequest) -> Result<Accepted>
         return Err(error.passing(here!()));
     }
     inner.events.poke();
-    if !reserved.is_ended {
-        runner::spawn(inner, reserved.job.clone(), reserved.change, reserved.cancel, request.change.carried(), runner::Mode::Run);
+    let Reserved { job, operation, change, cancel, is_ended, .. } = reserved;
+    if !is_ended {
+        let (operation, carried) = (Some(operation), request.change.carried());
+        runner::spawn(inner, Assignment { job: job.clone(), operation, change, cancel, carried, mode: Mode::Run });
     }
-    Ok(Accepted { job: reserved.job, is_replay: false })
+    Ok(Accepted { job, is_replay: false })
 }
 
 /// Tells a retry from another request under the same key: who, what, and the body without secrets.
@@ -191,8 +195,9 @@ fn reserve(inner: &Inner, request: &ChangeRequest, fingerprint: &str) -> Result<
         let mut writes = records;
         writes.push(Write::PutJob(job.clone()));
         writes.push(Write::PutEvent(Arc::new(events::job_status(&job, "", inner.now()))));
-        writes.push(Write::PutOperation(Arc::new(operation)));
-        Ok(Reserved { job, change: planned.change, cancel, writes, inverses, is_ended })
+        let operation = Arc::new(operation);
+        writes.push(Write::PutOperation(operation.clone()));
+        Ok(Reserved { job, operation, change: planned.change, cancel, writes, inverses, is_ended })
     })
 }
 
@@ -315,12 +320,8 @@ async fn withdraw(inner: Arc<Inner>, reserved: Reserved, error: AgentError) {
     let before = job.status.word();
     (job.status, job.finish_time, job.error, job.input) = (JobStatus::Failed, Some(now), Some(error.record()), Value::Null);
     let mut writes = reserved.inverses.clone();
-    for write in &reserved.writes {
-        if let Write::PutOperation(operation) = write {
-            let ended = Operation { error: job.error.clone(), finish_time: Some(now), ..Operation::clone(operation) };
-            writes.push(Write::PutOperation(Arc::new(ended)));
-        }
-    }
+    let ended = Operation { error: job.error.clone(), finish_time: Some(now), ..Operation::clone(&reserved.operation) };
+    writes.push(Write::PutOperation(Arc::new(ended)));
     writes.push(Write::PutEvent(Arc::new(events::job_status(&job, before, now))));
     writes.push(Write::PutJob(Arc::new(job)));
     runner::commit_at_last(&inner, writes).await;

@@ -16,6 +16,8 @@ use uuid::Uuid;
 
 /// Most single reads at a time.
 const READS_AT_A_TIME: usize = 4;
+/// How long a read after an event leaves it to a job of the same VM to read it at its end.
+const JOB_READ_WAIT: Duration = Duration::from_millis(25);
 /// Firmware may answer a reset with one more, to begin with a clean machine: so soon after the first it is none of its own.
 const RESET_ECHO: Duration = Duration::from_secs(2);
 /// Pause before a failed first reading is tried again.
@@ -35,6 +37,16 @@ impl ReadOrder {
         self.last
     }
 
+    /// The number of the newest read that has begun.
+    fn newest(&self) -> u64 {
+        self.last
+    }
+
+    /// Has this VM been shown as a read found it that began after the one of this number?
+    fn is_shown_since(&self, vm_uuid: Uuid, number: u64) -> bool {
+        self.applied.get(&vm_uuid).is_some_and(|applied| *applied > number)
+    }
+
     /// May this read be applied to this VM? Not if one that began later was.
     fn admit(&mut self, vm_uuid: Uuid, number: u64) -> bool {
         let applied = self.applied.entry(vm_uuid).or_insert(0);
@@ -48,6 +60,47 @@ impl ReadOrder {
     /// Forgets VMs that are gone since before a whole listing began; nothing older can come any more.
     fn forget(&mut self, number: u64, is_known: impl Fn(&Uuid) -> bool) {
         self.applied.retain(|uuid, applied| *applied >= number || is_known(uuid));
+    }
+}
+
+/// VMs of which events say that they are to be read again, each with the newest read that had begun when its last event came.
+#[derive(Debug, Default)]
+struct Dirty {
+    ready: HashMap<Uuid, u64>,
+    /// A job works on these, and reads its VM at its end anyway: until this moment their own reads wait for that.
+    waiting: HashMap<Uuid, (u64, Instant)>,
+}
+
+impl Dirty {
+    /// An event came while read number `newest` was the last that had begun.
+    fn add(&mut self, vm_uuid: Uuid, newest: u64, has_job: bool) {
+        if has_job && !self.ready.contains_key(&vm_uuid) {
+            let due = Instant::now() + JOB_READ_WAIT;
+            self.waiting.entry(vm_uuid).and_modify(|(read, _)| *read = newest).or_insert((newest, due));
+        } else {
+            self.waiting.remove(&vm_uuid);
+            self.ready.insert(vm_uuid, newest);
+        }
+    }
+
+    /// The next VM to read. A VM that is being read stays dirty until that read ends: what it saw may be older than the event. What a
+    /// read that began after the event has shown needs none.
+    fn take(&mut self, order: &ReadOrder, reading: &HashSet<Uuid>) -> Option<Uuid> {
+        let now = Instant::now();
+        let is_due = |_: &Uuid, (_, due): &mut (u64, Instant)| *due <= now;
+        self.ready.extend(self.waiting.extract_if(is_due).map(|(vm_uuid, (read, _))| (vm_uuid, read)));
+        loop {
+            let vm_uuid = self.ready.keys().find(|vm_uuid| !reading.contains(*vm_uuid)).copied()?;
+            let read = self.ready.remove(&vm_uuid)?;
+            if !order.is_shown_since(vm_uuid, read) {
+                return Some(vm_uuid);
+            }
+        }
+    }
+
+    /// When one that waits is due.
+    fn next_due(&self) -> Option<Instant> {
+        self.waiting.values().map(|(_, due)| *due).min()
     }
 }
 
@@ -192,15 +245,14 @@ fn set_connection(inner: &Inner, state: ConnectionState) {
 }
 
 async fn follow_events(inner: Arc<Inner>, mut events: mpsc::Receiver<HypervisorEvent>) {
-    let mut dirty: HashSet<Uuid> = HashSet::new();
+    let mut dirty = Dirty::default();
     let mut reading: HashSet<Uuid> = HashSet::new();
     let mut reads: JoinSet<Uuid> = JoinSet::new();
     let mut resets = Resets::default();
     loop {
         while reads.len() < READS_AT_A_TIME {
-            // A VM that is being read stays dirty until that read ends: what it saw may be older than the event.
-            let Some(vm_uuid) = dirty.iter().find(|uuid| !reading.contains(uuid)).copied() else { break };
-            dirty.remove(&vm_uuid);
+            let next = dirty.take(&inner.reads.lock(), &reading);
+            let Some(vm_uuid) = next else { break };
             reading.insert(vm_uuid);
             let inner = inner.clone();
             reads.spawn(async move {
@@ -208,11 +260,13 @@ async fn follow_events(inner: Arc<Inner>, mut events: mpsc::Receiver<HypervisorE
                 vm_uuid
             });
         }
+        let due = dirty.next_due();
         tokio::select! {
             event = events.recv() => match event {
                 Some(event) => take_event(&inner, event, &mut dirty, &mut resets).await,
                 None => return,
             },
+            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             Some(done) = reads.join_next(), if !reads.is_empty() => match done {
                 Ok(vm_uuid) => { reading.remove(&vm_uuid); }
                 Err(error) => {
@@ -224,20 +278,20 @@ async fn follow_events(inner: Arc<Inner>, mut events: mpsc::Receiver<HypervisorE
     }
 }
 
-async fn take_event(inner: &Inner, event: HypervisorEvent, dirty: &mut HashSet<Uuid>, resets: &mut Resets) {
+async fn take_event(inner: &Inner, event: HypervisorEvent, dirty: &mut Dirty, resets: &mut Resets) {
     tracing::debug!(?event, "Event");
     match event {
         HypervisorEvent::DomainChanged(vm_uuid) | HypervisorEvent::DomainIoError(vm_uuid) => {
-            dirty.insert(vm_uuid);
+            mark_dirty(inner, dirty, vm_uuid);
         }
         HypervisorEvent::DomainPanicked(vm_uuid) => {
             change_seen(inner, vm_uuid, |vm| vm.has_panicked = true);
-            dirty.insert(vm_uuid);
+            mark_dirty(inner, dirty, vm_uuid);
         }
         HypervisorEvent::DomainWatchdogReset(vm_uuid) => change_seen(inner, vm_uuid, |vm| vm.is_reset_by_watchdog = true),
         HypervisorEvent::DomainRebooted(vm_uuid) => {
             see_reset(inner, vm_uuid, resets);
-            dirty.insert(vm_uuid);
+            mark_dirty(inner, dirty, vm_uuid);
         }
         HypervisorEvent::NetworksChanged => {
             if let Err(error) = read_networks(inner).await {
@@ -252,6 +306,11 @@ async fn take_event(inner: &Inner, event: HypervisorEvent, dirty: &mut HashSet<U
             }
         }
     }
+}
+
+fn mark_dirty(inner: &Inner, dirty: &mut Dirty, vm_uuid: Uuid) {
+    let has_job = inner.world.load().vms.get(&vm_uuid).is_some_and(|vm| vm.job.is_some());
+    dirty.add(vm_uuid, inner.reads.lock().newest(), has_job);
 }
 
 async fn re_read_regularly(inner: Arc<Inner>) {
@@ -316,6 +375,29 @@ mod tests {
         assert!(order.admit(vm, second));
         assert!(!order.admit(vm, first));
         assert!(order.admit(other, first));
+    }
+
+    #[test]
+    fn the_read_after_an_event_waits_for_the_job_of_its_vm_and_is_left_out_where_that_read_it_since() {
+        let (vm, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let (mut order, mut dirty, none) = (ReadOrder::default(), Dirty::default(), HashSet::new());
+        order.begin();
+        dirty.add(vm, order.newest(), true);
+        dirty.add(other, order.newest(), false);
+        assert_eq!(dirty.take(&order, &none), Some(other));
+        assert_eq!(dirty.take(&order, &none), None, "it waits for the job");
+        let due = dirty.next_due().unwrap();
+        assert!(due > Instant::now() && due <= Instant::now() + JOB_READ_WAIT);
+        let by_the_job = order.begin();
+        assert!(order.admit(vm, by_the_job));
+        dirty.waiting.insert(vm, (order.newest() - 1, Instant::now()));
+        assert_eq!(dirty.take(&order, &none), None, "the job has read it after the event");
+        // An event that came after that read began is not answered by it.
+        dirty.add(vm, order.newest(), true);
+        dirty.add(vm, order.newest(), false);
+        assert_eq!(dirty.next_due(), None);
+        assert_eq!(dirty.take(&order, &HashSet::from([vm])), None, "it is being read");
+        assert_eq!(dirty.take(&order, &none), Some(vm));
     }
 
     #[test]

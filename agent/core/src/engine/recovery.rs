@@ -29,6 +29,6 @@ pub(super) async fn take_up(inner: &Arc<Inner>, jobs: Vec<Job>) {
             inventory::show_job(snapshot, &job);
         });
         inner.waiting.lock().insert(job.job_uuid, watch::Sender::new(job.clone()));
-        runner::spawn(inner, job, change, cancel, Carried::default(), mode);
+        runner::spawn(inner, runner::Assignment { job, operation: None, change, cancel, carried: Carried::default(), mode });
     }
 }

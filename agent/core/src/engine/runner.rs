@@ -43,9 +43,21 @@ pub(super) enum Mode {
     Undo,
 }
 
+/// An accepted job, to be run.
+pub(super) struct Assignment {
+    pub(super) job: Arc<Job>,
+    /// Its row in the operation log; read from the store at the end where it is not at hand.
+    pub(super) operation: Option<Arc<Operation>>,
+    pub(super) change: Change,
+    pub(super) cancel: Cancel,
+    pub(super) carried: Carried,
+    pub(super) mode: Mode,
+}
+
 /// Starts the task of an accepted job.
-pub(super) fn spawn(inner: &Arc<Inner>, job: Arc<Job>, change: Change, cancel: Cancel, carried: Carried, mode: Mode) {
+pub(super) fn spawn(inner: &Arc<Inner>, assignment: Assignment) {
     let inner = inner.clone();
+    let Assignment { job, operation, change, cancel, carried, mode } = assignment;
     let span = tracing::info_span!("job", job_uuid = %job.job_uuid, verb = job.verb.word(), request_id = %job.caller.request_id);
     let task = async move {
         let context = StepContext {
@@ -59,7 +71,7 @@ pub(super) fn spawn(inner: &Arc<Inner>, job: Arc<Job>, change: Change, cancel: C
         };
         let job = Job::clone(&job);
         let outage = Outage::new(inner.config.hypervisor_patience);
-        Run { inner, job, change, context, mode, outage, told: Vec::new() }.whole().await;
+        Run { inner, job, operation, change, context, mode, outage, told: Vec::new() }.whole().await;
     };
     tokio::spawn(tracing::Instrument::instrument(task, span));
 }
@@ -67,6 +79,7 @@ pub(super) fn spawn(inner: &Arc<Inner>, job: Arc<Job>, change: Change, cancel: C
 struct Run {
     inner: Arc<Inner>,
     job: Job,
+    operation: Option<Arc<Operation>>,
     change: Change,
     context: StepContext,
     mode: Mode,
@@ -142,14 +155,12 @@ impl Run {
             if self.change.verb().is_cancelable() {
                 self.context.check_cancel()?;
             }
-            self.journal(step.name, StepStatus::Started).await;
-            let value = self.run_step(step, number, steps.len()).await?;
-            outputs.insert(step.name, value);
+            // The plan alone, committed before, suffices to resume or undo: the step need not wait for the journal.
+            let note = self.note(step.name, StepStatus::Started);
+            let (untold, value) = tokio::join!(note, self.run_step(step, number, steps.len()));
+            self.told.extend(untold);
+            outputs.insert(step.name, value?);
             self.mark(step.name, StepStatus::Done);
-        }
-        // Read your own writes: whoever waited for this job sees what it did.
-        if self.job.resource.kind == ResourceType::Vm {
-            observer::refresh(&self.inner, self.job.resource.uuid).await;
         }
         Ok(outputs)
     }
@@ -180,7 +191,8 @@ impl Run {
             return Err(error);
         }
         tracing::warn!(step, error = %error.chain(), ?patience, "libvirt does not answer; the step runs again once it does");
-        self.journal(step, StepStatus::Waiting).await;
+        let untold = self.note(step, StepStatus::Waiting).await;
+        self.told.extend(untold);
         let world = self.inner.world.clone();
         let is_up = |snapshot: &Snapshot| snapshot.connection == ConnectionState::Up;
         let wait = async {
@@ -202,7 +214,8 @@ impl Run {
             return Err(error);
         }
         tracing::info!(step, waited = ?start.elapsed(), "libvirt answers again");
-        self.journal(step, StepStatus::Started).await;
+        let untold = self.note(step, StepStatus::Started).await;
+        self.told.extend(untold);
         Ok(())
     }
 
@@ -242,17 +255,25 @@ impl Run {
         }
     }
 
-    /// Writes a step down before it runs. Kernel-durable is enough: the plan alone, committed durably, suffices to resume or undo.
-    async fn journal(&mut self, name: &'static str, status: StepStatus) {
+    /// Marks a step. The future writes it down, with the events that wait for a commit, and gives those that still wait; kernel-durable
+    /// is enough.
+    fn note(&mut self, name: &'static str, status: StepStatus) -> impl Future<Output = Vec<Event>> + use<> {
         self.mark(name, status);
+        let told = std::mem::take(&mut self.told);
         let mut writes = vec![Write::PutJob(Arc::new(self.job.clone()))];
-        writes.extend(self.told.iter().cloned().map(|event| Write::PutEvent(Arc::new(event))));
-        match self.inner.ports.store.commit(writes, Durability::Relaxed).await {
-            Ok(()) => {
-                self.told.clear();
-                self.inner.events.poke();
+        writes.extend(told.iter().cloned().map(|event| Write::PutEvent(Arc::new(event))));
+        let inner = self.inner.clone();
+        async move {
+            match inner.ports.store.commit(writes, Durability::Relaxed).await {
+                Ok(()) => {
+                    inner.events.poke();
+                    Vec::new()
+                }
+                Err(error) => {
+                    tracing::warn!(error = %error.chain(), step = name, "A step could not be written to the journal");
+                    told
+                }
             }
-            Err(error) => tracing::warn!(error = %error.chain(), step = name, "A step could not be written to the journal"),
         }
     }
 
@@ -278,9 +299,6 @@ impl Run {
         tracing::warn!(error = %error.chain(), "Job fails, its steps are undone");
         let mut record = error.record();
         let not_undone = self.undo().await;
-        if self.job.resource.kind == ResourceType::Vm {
-            observer::refresh(&self.inner, self.job.resource.uuid).await;
-        }
         let (snapshot, now) = (self.inner.world.load(), self.inner.now());
         let writes = if not_undone.is_empty() {
             self.change.verb().fail(&snapshot, &record, now)
@@ -348,10 +366,14 @@ impl Run {
         let mut all = writes.clone();
         all.extend(self.told.into_iter().map(|event| Write::PutEvent(Arc::new(event))));
         all.push(Write::PutJob(job.clone()));
-        if let Some(operation) = ended_operation(&self.inner, &job).await {
-            all.push(Write::PutOperation(Arc::new(operation)));
-        }
-        commit_at_last(&self.inner, all).await;
+        let record = async {
+            if let Some(operation) = ended_operation(&self.inner, self.operation, &job).await {
+                all.push(Write::PutOperation(Arc::new(operation)));
+            }
+            commit_at_last(&self.inner, all).await;
+        };
+        // Read your own writes: whoever waited for this job sees what it did.
+        tokio::join!(record, refresh(&self.inner, &job));
         self.inner.events.poke();
         let inner = &self.inner;
         inner.world.update(|snapshot| {
@@ -408,19 +430,22 @@ fn restarted_error(job: &Job) -> AgentError {
     AgentError::at(crate::here!(), code, detail)
 }
 
-async fn ended_operation(inner: &Inner, job: &Job) -> Option<Operation> {
-    match inner.ports.store.operation(job.operation_uuid).await {
-        Ok(Some(mut operation)) => {
-            operation.error.clone_from(&job.error);
-            operation.finish_time = job.finish_time;
-            Some(operation)
-        }
-        Ok(None) => None,
-        Err(error) => {
+/// Reads what a job's VM is now.
+async fn refresh(inner: &Inner, job: &Job) {
+    if job.resource.kind == ResourceType::Vm {
+        observer::refresh(inner, job.resource.uuid).await;
+    }
+}
+
+async fn ended_operation(inner: &Inner, at_hand: Option<Arc<Operation>>, job: &Job) -> Option<Operation> {
+    let accepted = match at_hand {
+        Some(operation) => Some(Arc::unwrap_or_clone(operation)),
+        None => inner.ports.store.operation(job.operation_uuid).await.unwrap_or_else(|error| {
             tracing::warn!(error = %error.chain(), "The operation row of a job cannot be read");
             None
-        }
-    }
+        }),
+    };
+    accepted.map(|operation| Operation { error: job.error.clone(), finish_time: job.finish_time, ..operation })
 }
 
 /// Commits until it is done: what happened cannot be taken back any more, so a full disk only delays its record.
