@@ -1,13 +1,13 @@
 //! What the hot paths cost alone: encoding, decoding, the picture of the node, definitions. `cargo bench -p hvnode-bench`.
 #![allow(clippy::unwrap_used, reason = "a tool for developers")]
 
-use axum::Router;
 use axum::body::Body;
 use divan::Bencher;
 use http_body_util::BodyExt;
 use hvnode_api::accounts::{Accounts, AccountsConfig};
 use hvnode_api::context::{ApiContext, NodeIdentity, Peer, RequestId, TrustedPeer};
-use hvnode_api::dialect::native::{NativeOptions, router};
+use hvnode_api::dialect::native::{NativeOptions, routes};
+use hvnode_api::frame::{Routes, routes_of};
 use hvnode_api::metrics::{Metrics, router as metrics_router};
 use hvnode_api::records::Records;
 use hvnode_core::engine::{ChangeRequest, Engine, EngineConfig, EnginePorts};
@@ -22,7 +22,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use tower::ServiceExt;
 use uuid::Uuid;
 
 fn main() {
@@ -36,8 +35,8 @@ struct Node {
     runtime: Runtime,
     world: FakeNode,
     engine: Engine,
-    native: Router,
-    metrics: Router,
+    native: Arc<dyn Routes>,
+    metrics: Arc<dyn Routes>,
     vms: Vec<Uuid>,
 }
 
@@ -72,19 +71,19 @@ impl Node {
             let (snapshot, readings) = (engine.clone(), engine.clone());
             let metrics =
                 metrics_router(Metrics::new("0").unwrap(), Arc::new(move || snapshot.snapshot()), Arc::new(move || readings.readings()));
-            (world, engine, router(context, NativeOptions::default()), metrics, vms)
+            (world, engine, routes(context, NativeOptions::default()), routes_of(metrics), vms)
         });
         Self { runtime, world, engine, native, metrics, vms }
     }
 
     /// The whole path of a request but the socket.
-    fn get(&self, router: &Router, path: &str) -> usize {
+    fn get(&self, routes: &Arc<dyn Routes>, path: &str) -> usize {
         let mut request = http::Request::get(path).body(Body::empty()).unwrap();
         let root = TrustedPeer { user_name: "root".to_owned(), role: Role::Admin };
         request.extensions_mut().insert(Peer { trusted: Some(root), ..Peer::at("unix") });
         request.extensions_mut().insert(RequestId("request".to_owned()));
         self.runtime.block_on(async {
-            let response = router.clone().oneshot(request).await.unwrap();
+            let response = routes.answer(request).await;
             response.into_body().collect().await.unwrap().to_bytes().len()
         })
     }

@@ -125,6 +125,7 @@ fn spec(vm_uuid: Uuid, origin: VmOrigin) -> DomainSpec {
         auto_start: false,
         locked: false,
         restart_on_crash: false,
+        has_seed: false,
         desired_power: hvnode_core::model::DesiredPower::On,
         expire_time: None,
         volumes: vec![],

@@ -13,6 +13,7 @@ use axum::extract::MatchedPath;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use hvnode_core::{AgentError, fail};
@@ -27,6 +28,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tower::{Layer, Service};
 use tracing::{Instrument, Span};
+use uuid::Uuid;
 
 /// Response (and accepted request) header with the request's identity.
 pub const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -79,7 +81,7 @@ pub struct FrameParts {
     /// Name of the dialect or listener: label of metrics and log lines.
     pub dialect: &'static str,
     /// Its routes.
-    pub router: Router,
+    pub routes: Arc<dyn Routes>,
     /// Its words for what goes wrong outside its handlers.
     pub errors: Arc<dyn FrameErrors>,
     /// Bounds, shared by all frames.
@@ -117,9 +119,7 @@ impl std::fmt::Debug for Frame {
 
 impl Frame {
     /// A frame around a router.
-    pub fn new(mut parts: FrameParts) -> Arc<Self> {
-        // With its state given, axum builds each route once and not for each request.
-        parts.router = parts.router.layer(KeepRoute).with_state(());
+    pub fn new(parts: FrameParts) -> Arc<Self> {
         let requests = parts.metrics.in_flight(parts.dialect);
         let connections = parts.metrics.connections(parts.dialect);
         Arc::new(Self { parts, requests, changes: AtomicUsize::new(0), connections })
@@ -204,10 +204,9 @@ impl Frame {
 
     /// Runs the dialect's handler behind deadline and panic barrier.
     async fn run(&self, request: Request<Body>, request_id: &str, time_limit: Duration) -> Response {
-        let mut router = self.parts.router.clone();
-        let handler = AssertUnwindSafe(async move { router.call(request).await }).catch_unwind();
+        let handler = AssertUnwindSafe(async { self.parts.routes.answer(request).await }).catch_unwind();
         match tokio::time::timeout(time_limit, handler).await {
-            Ok(Ok(Ok(response))) => response,
+            Ok(Ok(response)) => response,
             Ok(Err(_panic)) => {
                 self.parts.metrics.panicked(self.parts.dialect);
                 let error =
@@ -219,7 +218,6 @@ impl Frame {
                 let error = fail!(Timeout, "no answer within {seconds} seconds"; "{seconds} 秒内没有结果");
                 self.parts.errors.respond(&error, request_id)
             }
-            Ok(Ok(Err(never))) => match never {},
         }
     }
 
@@ -256,8 +254,8 @@ impl<'a> Outcome<'a> {
     fn of(response: &'a Response, health_path: Option<&'static str>) -> Self {
         let status = response.status().as_u16();
         let code = response.extensions().get::<ResultCode>().map_or(u32::from(status), |code| code.0);
-        let matched = response.extensions().get::<Route>().and_then(|route| route.0.as_ref());
-        Self { status, code, route: health_path.or(matched.map(MatchedPath::as_str)).unwrap_or(UNMATCHED) }
+        let matched = response.extensions().get::<RouteLabel>().map(RouteLabel::as_str);
+        Self { status, code, route: health_path.or(matched).unwrap_or(UNMATCHED) }
     }
 
     fn log(&self, is_at_info: bool, duration: Duration) {
@@ -287,7 +285,8 @@ fn new_request_id() -> String {
     rand::fill(&mut random);
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let milliseconds = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
-    uuid::Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid().to_string()
+    let uuid = uuid::Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid();
+    uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned()
 }
 
 fn announced_length(headers: &HeaderMap) -> Option<u64> {
@@ -331,9 +330,44 @@ fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
 
-/// The matched route, handed from inside the router to the frame in the response's extensions.
-#[derive(Clone)]
-struct Route(Option<MatchedPath>);
+/// What answers requests inside a frame. It says in the response's extensions which route it took ([`RouteLabel`]).
+pub trait Routes: Send + Sync + 'static {
+    /// Answers one request.
+    fn answer(&self, request: Request<Body>) -> BoxFuture<'static, Response>;
+}
+
+/// The route that answered, as it stands in metrics: a path or a pattern of the program, never what the client sent.
+#[derive(Debug, Clone)]
+pub enum RouteLabel {
+    /// A pattern that axum matched.
+    Matched(MatchedPath),
+    /// A path of a table.
+    Fixed(&'static str),
+}
+
+impl RouteLabel {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Matched(path) => path.as_str(),
+            Self::Fixed(path) => path,
+        }
+    }
+}
+
+/// The routes of an axum router.
+pub fn routes_of(router: Router) -> Arc<dyn Routes> {
+    // With its state given, axum builds each route once and not for each request.
+    Arc::new(RoutesOfRouter(router.layer(KeepRoute).with_state(())))
+}
+
+struct RoutesOfRouter(Router);
+
+impl Routes for RoutesOfRouter {
+    fn answer(&self, request: Request<Body>) -> BoxFuture<'static, Response> {
+        let answer = self.0.clone().call(request);
+        Box::pin(async move { answer.await.unwrap_or_else(|never| match never {}) })
+    }
+}
 
 #[derive(Clone, Copy)]
 struct KeepRoute;
@@ -363,11 +397,13 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let route = Route(request.extensions().get::<MatchedPath>().cloned());
+        let route = request.extensions().get::<MatchedPath>().cloned().map(RouteLabel::Matched);
         let answer = self.0.call(request);
         Box::pin(async move {
             let mut response = answer.await?;
-            response.extensions_mut().insert(route);
+            if let Some(route) = route {
+                response.extensions_mut().insert(route);
+            }
             Ok(response)
         })
     }

@@ -7,13 +7,13 @@
 
 pub mod access;
 pub mod accounts;
+mod answer_cache;
 pub mod body;
 pub mod context;
 pub mod dialect;
 pub mod frame;
 pub mod guide;
 pub mod health;
-mod list_cache;
 pub mod listener;
 pub mod metrics;
 pub mod records;

@@ -4,7 +4,7 @@ pub(crate) mod authority;
 
 use crate::accounts::{AccountChange, Accounts, AccountsConfig, NewToken};
 use crate::context::FrameErrors;
-use crate::frame::{Frame, FrameLimits, FrameParts};
+use crate::frame::{Frame, FrameLimits, FrameParts, Routes, routes_of};
 use crate::health::{Health, SnapshotSource};
 use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
@@ -63,9 +63,13 @@ pub(crate) fn snapshot_source(snapshot: Snapshot) -> SnapshotSource {
 
 /// Parts of a frame for tests, with short times.
 pub(crate) fn frame_parts(router: Router, limits: FrameLimits) -> FrameParts {
+    parts_of(routes_of(router), limits)
+}
+
+fn parts_of(routes: Arc<dyn Routes>, limits: FrameLimits) -> FrameParts {
     FrameParts {
         dialect: "native",
-        router,
+        routes,
         errors: Arc::new(NumberErrors),
         limits: Arc::new(ArcSwap::from_pointee(limits)),
         metrics: Metrics::new("0.0.0").unwrap(),
@@ -76,7 +80,11 @@ pub(crate) fn frame_parts(router: Router, limits: FrameLimits) -> FrameParts {
 }
 
 pub(crate) fn frame(router: Router, limits: FrameLimits) -> Arc<Frame> {
-    Frame::new(frame_parts(router, limits))
+    frame_of(routes_of(router), limits)
+}
+
+pub(crate) fn frame_of(routes: Arc<dyn Routes>, limits: FrameLimits) -> Arc<Frame> {
+    Frame::new(parts_of(routes, limits))
 }
 
 /// What libvirt says of a host that emulates.

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use hvnode_api::accounts::{Accounts, AccountsConfig};
 use hvnode_api::context::{ApiContext, FrameErrors, NodeIdentity};
 use hvnode_api::dialect::{chimestack, native, openstack, zstack};
-use hvnode_api::frame::{Frame, FrameLimits, FrameParts};
+use hvnode_api::frame::{Frame, FrameLimits, FrameParts, routes_of};
 use hvnode_api::health::{Health, SnapshotSource};
 use hvnode_api::listener::{Admission, BoundSocket, PeerTrust};
 use hvnode_api::metrics::{self, Metrics, PlainErrors, ReadingsSource};
@@ -137,30 +137,33 @@ impl Node {
     fn frame_of(&self, name: &'static str, config: &Config) -> Arc<Frame> {
         let context = self.context(config);
         let identity = context.node.clone();
-        let (router, errors): (_, Arc<dyn FrameErrors>) = match name {
-            METRICS => (metrics::router(self.metrics.clone(), self.snapshot.clone(), self.readings.clone()), Arc::new(PlainErrors)),
+        let (routes, errors): (_, Arc<dyn FrameErrors>) = match name {
+            METRICS => {
+                let router = metrics::router(self.metrics.clone(), self.snapshot.clone(), self.readings.clone());
+                (routes_of(router), Arc::new(PlainErrors))
+            }
             openstack::DIALECT => {
                 let options = openstack::OpenStackOptions { public_url: config.listen.openstack.public_url.clone() };
-                (openstack::router(context, options), Arc::new(openstack::OpenStackErrors))
+                (routes_of(openstack::router(context, options)), Arc::new(openstack::OpenStackErrors))
             }
             zstack::DIALECT => {
                 let options = zstack::ZStackOptions { trash_keep_days: config.vm.trash_keep_days.max(1) };
-                (zstack::router(context, options), Arc::new(zstack::ZStackErrors))
+                (routes_of(zstack::router(context, options)), Arc::new(zstack::ZStackErrors))
             }
             chimestack::DIALECT => {
                 // Checked with the configuration.
                 let states = chimestack::States::new(config.listen.chimestack.states()).unwrap_or_default();
                 let options = chimestack::ChimeStackOptions { states };
-                (chimestack::router(context, options), Arc::new(chimestack::ChimeStackErrors))
+                (routes_of(chimestack::router(context, options)), Arc::new(chimestack::ChimeStackErrors))
             }
             _ => {
                 let options = native::NativeOptions { has_message_en: config.listen.native.envelope_message_en };
-                (native::router(context, options), Arc::new(native::NativeErrors::new(identity, options)))
+                (native::routes(context, options), Arc::new(native::NativeErrors::new(identity, options)))
             }
         };
         Frame::new(FrameParts {
             dialect: name,
-            router,
+            routes,
             errors,
             limits: self.limits.clone(),
             metrics: self.metrics.clone(),

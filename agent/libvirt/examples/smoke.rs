@@ -60,6 +60,7 @@ fn spec(kernel: String, initrd: String, disk: String, network: Option<String>) -
         auto_start: false,
         locked: false,
         restart_on_crash: false,
+        has_seed: false,
         desired_power: hvnode_core::model::DesiredPower::On,
         expire_time: None,
         volumes: vec![],

@@ -112,6 +112,10 @@ impl Pools {
     pub(crate) fn find(&self, connect: &Connect, pool_name: &str, file_name: &str) -> Result<Option<StorageVol>> {
         check_file_name(file_name)?;
         let entry = self.entry(pool_name)?;
+        // Most often it is there, in a pool that is active, and this is enough.
+        if let Ok(volume) = entry.handle(connect).and_then(|pool| pool.lookup_storage_vol_by_name(file_name)) {
+            return Ok(Some(volume));
+        }
         let pool = entry.open(connect)?;
         if let Some(volume) = known(&pool, file_name)? {
             return Ok(Some(volume));
@@ -141,6 +145,12 @@ impl Pools {
     fn ensure(&self, connect: &Connect, pool_name: &str, wanted: &VolumeXml<'_>) -> Result<()> {
         check_file_name(wanted.name)?;
         let entry = self.entry(pool_name)?;
+        // Most often there is no such file yet, and the pool is active.
+        if let Ok(pool) = entry.handle(connect)
+            && entry.create(&pool, wanted)?.is_ok()
+        {
+            return Ok(());
+        }
         let pool = entry.open(connect)?;
         if let Some(volume) = known(&pool, wanted.name)? {
             return check_same(&volume, wanted);
@@ -197,16 +207,21 @@ impl Pools {
 }
 
 impl Entry {
+    /// The pool as libvirt has it, active or not.
+    fn handle(&self, connect: &Connect) -> Result<StoragePool, Error> {
+        connect.lookup_storage_pool_by_name(self.name)
+    }
+
     /// The pool, active; made or started where it is not.
     fn open(&self, connect: &Connect) -> Result<StoragePool> {
-        match connect.lookup_storage_pool_by_name(self.name) {
+        match self.handle(connect) {
             Ok(pool) if pool.is_active().unwrap_or(false) => Ok(pool),
             _ => self.ensure(connect),
         }
     }
 
     fn ensure(&self, connect: &Connect) -> Result<StoragePool> {
-        let pool = match connect.lookup_storage_pool_by_name(self.name) {
+        let pool = match self.handle(connect) {
             Ok(pool) => pool,
             Err(error) if error.code().is(ErrorNumber::NoStoragePool) => self.define(connect)?,
             Err(error) => return Err(refused!(Internal)(error)),

@@ -5,7 +5,6 @@ use axum::Extension;
 use axum::routing::{get, post};
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
-use uuid::Uuid;
 
 fn peer() -> Peer {
     Peer::at("192.0.2.1")
@@ -194,7 +193,7 @@ async fn health_paths_take_get_and_head_only() {
 #[tokio::test]
 async fn the_metrics_page_is_text_for_prometheus() {
     let mut parts = frame_parts(Router::new(), FrameLimits::default());
-    parts.router = crate::metrics::router(parts.metrics.clone(), snapshot_source(empty_snapshot()), Arc::new(Arc::default));
+    parts.routes = routes_of(crate::metrics::router(parts.metrics.clone(), snapshot_source(empty_snapshot()), Arc::new(Arc::default)));
     let frame = Frame::new(parts);
     let (status, headers, text) = ask(&frame, request("/metrics")).await;
     assert_eq!(

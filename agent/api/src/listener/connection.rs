@@ -70,8 +70,15 @@ pub(super) async fn run_connection(stream: Stream, guest: Guest, frame: Arc<Fram
         if expelled.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err("the client certificate no longer counts as it did".to_owned()));
         }
-        timer.as_mut().reset(watchdog.deadline());
+        // Set for a later moment only once it has run out: most requests come and go without touching it.
+        if timer.is_elapsed() || watchdog.is_due_before(timer.deadline()) {
+            timer.as_mut().reset(watchdog.deadline());
+        }
         if timer.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        if watchdog.deadline() > Instant::now() {
+            cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         match watchdog.bite() {
@@ -146,6 +153,11 @@ impl Watchdog {
             // The request itself is stopped by the frame; this is for what the frame does not see.
             Phase::Busy => Instant::now() + self.limits.request_timeout + CLOSE_TIME,
         }
+    }
+
+    /// Must it look before this moment? While a request is answered it need not look at all.
+    fn is_due_before(&self, moment: Instant) -> bool {
+        self.activity.phase() != Phase::Busy && self.deadline() < moment
     }
 
     fn bite(&mut self) -> Bite {

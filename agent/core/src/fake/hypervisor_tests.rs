@@ -34,6 +34,7 @@ fn spec(number: u128) -> DomainSpec {
         auto_start: false,
         locked: false,
         restart_on_crash: false,
+        has_seed: false,
         desired_power: crate::model::DesiredPower::On,
         expire_time: None,
         volumes: vec![],

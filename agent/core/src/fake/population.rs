@@ -229,6 +229,7 @@ impl Population {
             auto_start: index.is_multiple_of(4),
             locked: index % 50 == 3,
             restart_on_crash: false,
+            has_seed: false,
             desired_power: if is_to_run { DesiredPower::On } else { DesiredPower::Off },
             expire_time: (fate == Fate::Trashed).then(|| self.now.plus(Duration::from_secs(14 * 86_400))),
             volumes: disks.iter().map(|disk| disk.volume_uuid).collect(),

@@ -90,6 +90,10 @@ pub struct FormerShape {
     pub was_running: bool,
 }
 
+fn perhaps() -> bool {
+    true
+}
+
 /// A VM as asked for and stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VmRecord {
@@ -129,6 +133,9 @@ pub struct VmRecord {
     /// Start again, after a growing pause, when its QEMU died.
     #[serde(default)]
     pub restart_on_crash: bool,
+    /// A disk for cloud-init was made for it, which goes with it. True where that was not written down.
+    #[serde(default = "perhaps")]
+    pub has_seed: bool,
     /// Whether it should run.
     #[serde(default)]
     pub desired_power: DesiredPower,

@@ -88,6 +88,7 @@ fn record_of(observed: &ObservedVm, vm_name: String, view: &PlanView<'_>) -> VmR
         auto_start: observed.auto_start,
         locked: false,
         restart_on_crash: false,
+        has_seed: false,
         desired_power: observed.power.as_desired(),
         expire_time: None,
         volumes: Vec::new(),

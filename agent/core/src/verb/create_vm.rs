@@ -1,5 +1,6 @@
 //! Make a VM: reserve its addresses, make its disks, define it, start it.
 
+use super::delete_vm::remove_domain;
 use super::domain::{device_name, domain_of};
 use super::findings::Findings;
 use super::{
@@ -30,8 +31,6 @@ pub struct CreateVm {
     backing: Option<(String, String)>,
     /// A root disk that existed before and must outlive a failed create.
     given_root: Option<Uuid>,
-    /// True if there is a disk for cloud-init; its content is in memory only.
-    has_seed: bool,
     is_started: bool,
 }
 
@@ -90,6 +89,7 @@ pub(super) fn assess(input: &CreateVmInput, view: &PlanView<'_>, findings: &mut 
         auto_start: input.auto_start,
         locked: false,
         restart_on_crash: input.restart_on_crash,
+        has_seed: !input.seed.is_empty(),
         desired_power: DesiredPower::Off,
         expire_time: None,
         volumes: volumes.iter().map(|v| v.volume_uuid).collect(),
@@ -104,14 +104,8 @@ pub(super) fn assess(input: &CreateVmInput, view: &PlanView<'_>, findings: &mut 
     });
     let mut writes = vec![Write::PutVm(record.clone())];
     writes.extend(volumes.iter().cloned().map(Write::PutVolume));
-    let change = CreateVm {
-        record,
-        volumes,
-        backing: root.backing,
-        given_root: root.given.map(|v| v.volume_uuid),
-        has_seed: !input.seed.is_empty(),
-        is_started: input.is_started,
-    };
+    let change =
+        CreateVm { record, volumes, backing: root.backing, given_root: root.given.map(|v| v.volume_uuid), is_started: input.is_started };
     Some(Planned::new(change, &input.vm_name).with_writes(writes))
 }
 
@@ -357,7 +351,7 @@ impl CreateVm {
     }
 
     fn seed_path(&self, context: &StepContext) -> Option<String> {
-        self.has_seed.then(|| format!("{}/{}", context.settings.volumes_directory, seed_file_name(self.record.vm_uuid)))
+        self.record.has_seed.then(|| format!("{}/{}", context.settings.volumes_directory, seed_file_name(self.record.vm_uuid)))
     }
 
     async fn create_disks(&self, context: &StepContext) -> Result<()> {
@@ -371,7 +365,7 @@ impl CreateVm {
             };
             context.hypervisor.ensure_volume(&spec).await?;
         }
-        if self.has_seed {
+        if self.record.has_seed {
             let content = seed::disk(self.record.vm_uuid, &self.record.vm_name, &context.carried.seed)?;
             context.hypervisor.ensure_file(VOLUMES_POOL, &seed_file_name(self.record.vm_uuid), content).await?;
         }
@@ -382,7 +376,7 @@ impl CreateVm {
         for volume in self.volumes.iter().filter(|v| Some(v.volume_uuid) != self.given_root) {
             context.hypervisor.remove_volume(&volume.pool_name, &volume.file_name).await?;
         }
-        if self.has_seed {
+        if self.record.has_seed {
             context.hypervisor.remove_volume(VOLUMES_POOL, &seed_file_name(self.record.vm_uuid)).await?;
         }
         Ok(())
@@ -435,8 +429,7 @@ impl Verb for CreateVm {
         } else if step == DISKS.name {
             self.remove_disks(context).await?;
         } else if step == DEFINE.name {
-            context.hypervisor.ensure_destroyed(vm_uuid).await?;
-            context.hypervisor.ensure_undefined(vm_uuid).await?;
+            remove_domain(vm_uuid, context).await?;
         } else if step == START.name {
             context.hypervisor.ensure_destroyed(vm_uuid).await?;
         }
@@ -487,7 +480,7 @@ impl Verb for CreateVm {
 
     fn after_restart(&self) -> AfterRestart {
         // What cloud-init is told was in memory only, so such a create cannot go on.
-        if self.has_seed { AfterRestart::Undo } else { AfterRestart::Resume }
+        if self.record.has_seed { AfterRestart::Undo } else { AfterRestart::Resume }
     }
 
     fn is_cancelable(&self) -> bool {

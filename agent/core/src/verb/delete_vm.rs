@@ -112,6 +112,19 @@ async fn ask_to_shut_down(vm_uuid: Uuid, context: &StepContext) -> Result<()> {
     Ok(())
 }
 
+/// Removes the definition. A domain that is on, or may be, is switched off before.
+pub(super) async fn remove_domain(vm_uuid: Uuid, context: &StepContext) -> Result<()> {
+    if is_off(&context.world.load(), vm_uuid) {
+        match context.hypervisor.ensure_undefined(vm_uuid).await {
+            // Somebody has switched it on since.
+            Err(error) if error.code() == ErrorCode::VmStateNotAllowed => {}
+            other => return other,
+        }
+    }
+    context.hypervisor.ensure_destroyed(vm_uuid).await?;
+    context.hypervisor.ensure_undefined(vm_uuid).await
+}
+
 const SHUTDOWN: Step = Step::light("shutdown");
 const UNDEFINE: Step = Step::light("undefine");
 const DISKS: Step = Step::disk("remove_disks");
@@ -136,13 +149,14 @@ impl Verb for DeleteVm {
         if step == SHUTDOWN.name {
             ask_to_shut_down(vm_uuid, context).await?;
         } else if step == UNDEFINE.name {
-            context.hypervisor.ensure_destroyed(vm_uuid).await?;
-            context.hypervisor.ensure_undefined(vm_uuid).await?;
+            remove_domain(vm_uuid, context).await?;
         } else if step == DISKS.name {
             for volume in &self.removed {
                 context.hypervisor.remove_volume(&volume.pool_name, &volume.file_name).await?;
             }
-            context.hypervisor.remove_volume(VOLUMES_POOL, &seed_file_name(vm_uuid)).await?;
+            if self.record.has_seed {
+                context.hypervisor.remove_volume(VOLUMES_POOL, &seed_file_name(vm_uuid)).await?;
+            }
         } else if step == RELEASE.name {
             for nic in &self.record.nics {
                 let Some(ip_address) = nic.ip_address else { continue };

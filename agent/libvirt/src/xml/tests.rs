@@ -34,6 +34,7 @@ fn record() -> VmRecord {
         auto_start: false,
         locked: false,
         restart_on_crash: false,
+        has_seed: false,
         desired_power: hvnode_core::model::DesiredPower::On,
         expire_time: None,
         volumes: vec![],

@@ -34,12 +34,16 @@ pub use openapi::{offered, openapi};
 pub use serve::NativeErrors;
 pub use upload::is_upload;
 
+use crate::answer_cache::AnswerCache;
 use crate::context::ApiContext;
-use crate::list_cache::ListCache;
+use crate::frame::Routes;
 use axum::extract::Request;
-use axum::routing::any;
+use axum::response::Response;
+use futures_util::future::BoxFuture;
 use hvnode_core::model::VerbKind;
+use route::Route;
 use serve::{Shared, serve, unknown_route};
+use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -47,21 +51,31 @@ use tokio::sync::Semaphore;
 pub const NOT_IN_THIS_API: &[(VerbKind, &str)] = &[];
 
 /// The native API over an engine.
-pub fn router(context: ApiContext, options: NativeOptions) -> axum::Router {
-    let routes: Vec<_> = table::routes().into_iter().map(Arc::new).collect();
-    let paths = routes.iter().map(|route| route.path).collect();
-    let shared = Arc::new(Shared {
+pub fn routes(context: ApiContext, options: NativeOptions) -> Arc<dyn Routes> {
+    let routes: HashMap<_, _> = table::routes().into_iter().map(|route| (route.path, Arc::new(route))).collect();
+    let shared = Shared {
         context,
         options,
-        cache: ListCache::default(),
-        paths,
+        cache: AnswerCache::default(),
+        paths: routes.keys().copied().collect(),
         streams: Arc::new(Semaphore::new(event_stream::STREAMS_MAX)),
         long_polls: Arc::new(Semaphore::new(resource::event::LONG_POLLS_MAX)),
-    });
-    let mut router = axum::Router::new();
-    for route in routes {
-        let shared = shared.clone();
-        router = router.route(route.path, any(move |request: Request| serve(shared.clone(), route.clone(), request)));
+    };
+    Arc::new(Table { shared: Arc::new(shared), routes })
+}
+
+/// The routes by their path. No path has parameters, so finding one is a look into a map, on the hot path of every read.
+struct Table {
+    shared: Arc<Shared>,
+    routes: HashMap<&'static str, Arc<Route>>,
+}
+
+impl Routes for Table {
+    fn answer(&self, request: Request) -> BoxFuture<'static, Response> {
+        let shared = self.shared.clone();
+        match self.routes.get(request.uri().path()).cloned() {
+            Some(route) => Box::pin(serve(shared, route, request)),
+            None => Box::pin(unknown_route(shared, request)),
+        }
     }
-    router.fallback(move |request: Request| unknown_route(shared.clone(), request))
 }

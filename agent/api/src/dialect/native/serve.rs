@@ -5,9 +5,10 @@ use super::envelope::{self, Data, NativeOptions};
 use super::route::{Method, Offer, Route};
 use super::{audit, decode, event_stream, input, upload};
 use crate::access::Access;
+use crate::answer_cache::AnswerCache;
 use crate::body::{drain, read_body};
 use crate::context::{ApiContext, FrameErrors, NodeIdentity, Peer, RequestId};
-use crate::list_cache::ListCache;
+use crate::frame::RouteLabel;
 use crate::strict;
 use axum::body::Body;
 use axum::extract::Request;
@@ -29,7 +30,7 @@ type Answer<T> = std::result::Result<T, Failure>;
 pub(super) struct Shared {
     pub(super) context: ApiContext,
     pub(super) options: NativeOptions,
-    pub(super) cache: ListCache,
+    pub(super) cache: AnswerCache,
     /// Every path, to find the one that a wrong one most likely means.
     pub(super) paths: Vec<&'static str>,
     /// Event streams that may still be opened.
@@ -41,16 +42,22 @@ pub(super) struct Shared {
 /// Answers a request to a known route.
 pub(super) async fn serve(shared: Arc<Shared>, route: Arc<Route>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
+    let mut response = answered(&shared, &route, &parts, &mut body).await;
+    response.extensions_mut().insert(RouteLabel::Fixed(route.path));
+    response
+}
+
+async fn answered(shared: &Shared, route: &Route, parts: &Parts, body: &mut Body) -> Response {
     let outcome = if route.offer == Offer::Stream {
-        open_stream(&shared, &route, &parts).map_err(Failure::from)
+        open_stream(shared, route, parts).map_err(Failure::from)
     } else {
-        answer(&shared, &route, &parts, &mut body).await.map(envelope::ok)
+        answer(shared, route, parts, body).await.map(envelope::ok)
     };
     match outcome {
         Ok(response) => response,
         Err(failure) => {
             // Ends at once where the body was read; else the client would not see the answer before it has sent all.
-            drain(&mut body).await;
+            drain(body).await;
             envelope::failed(&failure.error, &shared.context.node, shared.options, failure.job_uuid)
         }
     }
@@ -73,9 +80,8 @@ async fn answer(shared: &Shared, route: &Route, parts: &Parts, body: &mut Body) 
     let call = open_call(shared, route, parts).map_err(at!())?;
     match route.method {
         Method::Get => {
-            let caller = call.caller.clone();
-            let outcome = read(shared, route, call, parts).await;
-            outcome.inspect_err(|failure| audit::refused(&shared.context, &caller, route, &failure.error))
+            let outcome = read(shared, route, &call, parts).await;
+            outcome.inspect_err(|failure| audit::refused(&shared.context, &call.caller, route, &failure.error))
         }
         Method::Post => write(route, call, parts, body).await,
     }
@@ -98,18 +104,18 @@ fn check_method(route: &Route, method: &http::Method) -> Result<()> {
     if is_right { Ok(()) } else { Err(fail!(MethodNotAllowed, "{path} takes {right} only"; "{path} 只接受 {right}")) }
 }
 
-async fn read(shared: &Shared, route: &Route, call: Call, parts: &Parts) -> Answer<Bytes> {
+async fn read(shared: &Shared, route: &Route, call: &Call, parts: &Parts) -> Answer<Bytes> {
     route.access.check(&call.caller).map_err(at!())?;
     if route.offer != Offer::CachedRead {
         let query = input::query_object(parts.uri.query()).map_err(at!())?;
-        return (route.handler)(call, query).await.map(|data| data.into_envelope(shared.options));
+        return (route.handler)(call.clone(), query).await.map(|data| data.into_envelope(shared.options));
     }
     let (generation, query) = (call.snapshot().generation, parts.uri.query().unwrap_or(""));
     if let Some(answer) = shared.cache.get(generation, route.path, query) {
         return Ok(answer);
     }
     let object = input::query_object(Some(query)).map_err(at!())?;
-    let answer = (route.handler)(call, object).await?.into_envelope(shared.options);
+    let answer = (route.handler)(call.clone(), object).await?.into_envelope(shared.options);
     shared.cache.put(generation, route.path, query, &answer);
     Ok(answer)
 }
@@ -159,16 +165,16 @@ fn open_call(shared: &Shared, route: &Route, parts: &Parts) -> Result<Call> {
     let (context, options, long_polls) = (&shared.context, shared.options, shared.long_polls.clone());
     let unknown_peer = Peer::at("unknown");
     let peer = parts.extensions.get::<Peer>().unwrap_or(&unknown_peer);
-    let request_id = parts.extensions.get::<RequestId>().map_or_else(|| Uuid::new_v4().to_string(), |id| id.0.clone());
-    let stranger = stranger(peer, request_id);
+    let request_id = parts.extensions.get::<RequestId>().map_or("", |id| &id.0);
     if route.access == Access::Public {
-        return Ok(Call { context: context.clone(), options, caller: stranger, token: None, path: route.path, long_polls });
+        let caller = stranger(peer, request_id);
+        return Ok(Call { context: context.clone(), options, caller, token: None, path: route.path, long_polls });
     }
     let opened = token(&parts.headers).and_then(|token| {
-        let caller = caller(context, peer, token.as_deref(), &stranger.request_id)?;
+        let caller = caller(context, peer, token.as_deref(), request_id)?;
         Ok(Call { context: context.clone(), options, caller, token, path: route.path, long_polls })
     });
-    opened.inspect_err(|error| audit::refused(context, &stranger, route, error))
+    opened.inspect_err(|error| audit::refused(context, &stranger(peer, request_id), route, error))
 }
 
 fn caller(context: &ApiContext, peer: &Peer, token: Option<&str>, request_id: &str) -> Result<Caller> {
@@ -180,7 +186,7 @@ fn caller(context: &ApiContext, peer: &Peer, token: Option<&str>, request_id: &s
 }
 
 /// Somebody who has not logged in yet.
-fn stranger(peer: &Peer, request_id: String) -> Caller {
+fn stranger(peer: &Peer, request_id: &str) -> Caller {
     Caller {
         user_uuid: Uuid::nil(),
         user_name: String::new(),
@@ -188,7 +194,7 @@ fn stranger(peer: &Peer, request_id: String) -> Caller {
         tenant_uuid: DEFAULT_TENANT_UUID,
         dialect: DIALECT.to_owned(),
         client_address: peer.address.clone(),
-        request_id,
+        request_id: request_id.to_owned(),
     }
 }
 

@@ -31,7 +31,7 @@ fn vms() -> Vec<Route> {
             vm::list,
         )
         .cached(),
-        Route::read("/v1/vm/inspect", "One VM with NICs, disks and metadata", vm, vm::inspect),
+        Route::read("/v1/vm/inspect", "One VM with NICs, disks and metadata", vm, vm::inspect).cached(),
         Route::create::<vm_create::CreateVm, vm_view::VmDetail<'_>>("/v1/vm/create", "Make a VM and start it"),
         Route::change::<vm_change::StartVm>("/v1/vm/start", "Switch a VM on"),
         Route::change::<vm_change::StopVm>("/v1/vm/stop", "Switch a VM off"),

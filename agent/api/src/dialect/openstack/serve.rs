@@ -5,9 +5,9 @@ use super::call::{Call, Outcome, Reply, Style, Token};
 use super::errors::{self, Fault};
 use super::table::{BodyKind, Mounted};
 use super::{OpenStackOptions, change, convert, identity, version};
+use crate::answer_cache::AnswerCache;
 use crate::body::{drain, read_body};
 use crate::context::{ApiContext, LongAnswer, Peer, RequestId};
-use crate::list_cache::ListCache;
 use crate::strict;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, RawPathParams, Request};
@@ -33,7 +33,7 @@ pub(super) struct Shared {
     /// Servers whose create has not ended, as they were asked for: they are shown while a create that failed becomes a server in error.
     pub(super) creating: Mutex<HashMap<Uuid, Arc<VmRecord>>>,
     /// Lists as they were written last.
-    pub(super) lists: ListCache,
+    pub(super) lists: AnswerCache,
 }
 
 /// Answers a request to a known path.

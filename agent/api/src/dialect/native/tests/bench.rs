@@ -1,11 +1,11 @@
 //! A node in memory, and a client of its native API.
 
-use super::super::{NativeOptions, openapi, router};
+use super::super::{NativeOptions, openapi, routes};
 use crate::accounts::{Accounts, AccountsConfig};
 use crate::context::{ApiContext, NodeIdentity, Peer, RequestId, TrustedPeer};
+use crate::frame::Routes;
 use crate::test_document::Document;
 use crate::test_support::{SOON, measured};
-use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
@@ -15,7 +15,6 @@ use hvnode_core::model::Role;
 use hvnode_core::port::{Clock, Durability, Store, SystemClock, Write};
 use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
-use tower::ServiceExt;
 use uuid::Uuid;
 
 pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
@@ -30,7 +29,7 @@ pub(super) struct Bench {
     pub(super) images: Arc<FakeImageTransfer>,
     pub(super) history: Arc<FakeHistory>,
     pub(super) faults: Faults,
-    pub(super) router: Router,
+    pub(super) routes: Arc<dyn Routes>,
 }
 
 /// An answer.
@@ -119,7 +118,7 @@ impl Bench {
             node: Arc::new(NodeIdentity { ip_address: "192.0.2.1".into(), process_id: 42, program: "hvnoded".into() }),
             body_bytes_max: BODY_BYTES_MAX,
         };
-        Self { node, engine, accounts, images, history, faults, router: router(context, NativeOptions::default()) }
+        Self { node, engine, accounts, images, history, faults, routes: routes(context, NativeOptions::default()) }
     }
 
     /// Waits until the host and a VM have a point of usage.
@@ -131,7 +130,7 @@ impl Bench {
     pub(super) async fn send(&self, mut request: Request<Body>) -> Answer {
         request.extensions_mut().insert(RequestId("request-1".into()));
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.routes.answer(request).await;
         let (parts, body) = response.into_parts();
         let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
         let body = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
@@ -152,12 +151,12 @@ impl Bench {
 
     /// The response as it comes.
     pub(super) async fn respond(&self, request: Request<Body>) -> axum::response::Response {
-        self.router.clone().oneshot(request).await.unwrap()
+        self.routes.answer(request).await
     }
 
     /// The status alone, for answers without a body.
     pub(super) async fn send_unread(&self, request: Request<Body>) -> StatusCode {
-        self.router.clone().oneshot(request).await.unwrap().status()
+        self.routes.answer(request).await.status()
     }
 
     pub(super) async fn get(&self, path: &str) -> Answer {

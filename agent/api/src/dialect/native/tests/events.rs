@@ -4,7 +4,7 @@ use super::super::event_stream::STREAMS_MAX;
 use super::bench::Bench;
 use crate::frame::FrameLimits;
 use crate::listener::{Admission, BoundSocket, PeerTrust, serve};
-use crate::test_support::{SOON, frame};
+use crate::test_support::{SOON, frame_of};
 use axum::body::Body;
 use axum::response::Response;
 use futures_util::FutureExt;
@@ -195,7 +195,7 @@ impl Listening {
         let socket = BoundSocket::bind_tcp(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let BoundSocket::Tcp(listener) = &socket else { unreachable!() };
         let (address, stop) = (listener.local_addr().unwrap(), watch::Sender::new(false));
-        tokio::spawn(serve(socket, frame(bench.router.clone(), limits), Admission::plain(PeerTrust::new("")), stop.subscribe()));
+        tokio::spawn(serve(socket, frame_of(bench.routes.clone(), limits), Admission::plain(PeerTrust::new("")), stop.subscribe()));
         Self { address, token, _stop: stop }
     }
 

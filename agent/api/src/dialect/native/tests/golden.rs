@@ -41,6 +41,7 @@ fn record() -> VmRecord {
         auto_start: true,
         locked: false,
         restart_on_crash: false,
+        has_seed: false,
         desired_power: hvnode_core::model::DesiredPower::On,
         expire_time: None,
         volumes: vec![Uuid::from_u128(6)],
