@@ -10,7 +10,7 @@ use crate::daemon::{Backend, Daemon, vm_name};
 use crate::http::{Connection, Native, get};
 use crate::process::{Split, memory};
 use crate::report::{Row, Samples, Target};
-use crate::stage::{self, Stage, wait_for_samples};
+use crate::stage::{self, Stage, hypervisor_calls, wait_for_samples};
 use crate::{Outcome, Settings, pause};
 use libvirtd::{TestLibvirtd, vm_uuid};
 use serde_json::json;
@@ -31,6 +31,8 @@ const SAMPLE_SERIES: &str = "libvirt_domain_info_virtual_cpus";
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two looks at the list.
 const LOOK: Duration = Duration::from_millis(10);
+/// Without a call to libvirt for so long, nothing is being read.
+const CALM: Duration = Duration::from_secs(1);
 /// A connection to libvirt that lived so long is opened again at once; tries after a shorter one are put off.
 const STABLE: Duration = Duration::from_secs(11);
 
@@ -82,9 +84,26 @@ impl World {
         Ok(Self { daemon, libvirtd, program, folder, size: 0 })
     }
 
+    /// Waits until hvnoded has read again what events told it to, and is not sampling.
+    fn wait_for_calm(&self) -> Outcome<()> {
+        let (start, mut scraper) = (Instant::now(), Connection::open(&self.daemon.metrics())?);
+        let mut calls = hypervisor_calls(&mut scraper)?;
+        loop {
+            pause(CALM);
+            let now = hypervisor_calls(&mut scraper)?;
+            if now == calls {
+                return Ok(());
+            }
+            if start.elapsed() > PATIENCE {
+                return Err(format!("calls to libvirt do not come to rest within {PATIENCE:?}").into());
+            }
+            calls = now;
+        }
+    }
+
     /// Anonymous memory of hvnoded in KiB, a while after the last that happened.
     fn memory(&self) -> Outcome<f64> {
-        pause(Duration::from_secs(2));
+        self.wait_for_calm()?;
         Ok(memory(self.daemon.pid())?.anonymous)
     }
 
@@ -100,6 +119,7 @@ impl World {
         let adopted = start.elapsed();
         self.size = size;
         wait_for_samples(&self.daemon, SAMPLE_SERIES, size)?;
+        self.wait_for_calm()?;
         if new.len() >= 1000 {
             let rate = |time: Duration| Samples::one(new.len() as f64 / time.as_secs_f64());
             let row = Row::new(format!("{PREFIX}VMs defined and started by hand until listed, to {size}"), "1/s", rate(seen));

@@ -80,6 +80,13 @@ pub(crate) fn wait_for_samples(daemon: &Daemon, series: &str, size: usize) -> Ou
     }
 }
 
+/// Calls to libvirt that the daemon has counted so far.
+pub(crate) fn hypervisor_calls(scraper: &mut Connection) -> Outcome<f64> {
+    let page = String::from_utf8_lossy(scraper.exchange(&get("/metrics", ""))?.body).into_owned();
+    let lines = page.lines().filter(|line| line.starts_with("hvnode_hypervisor_calls_total{"));
+    Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+}
+
 /// The figures of each stage, then how they grew from the first to the last. What is told per VM starts from the second stage: with few
 /// VMs the fixed part of an answer counts most. `prefix` stands before the names of the rows.
 pub(crate) fn tell(prefix: &str, stages: &[Stage], rows: &mut Vec<Row>) {
