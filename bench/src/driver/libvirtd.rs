@@ -44,7 +44,7 @@ impl TestLibvirtd {
     /// Starts one without domains. `log` is appended to.
     pub(crate) fn start(program: &Path, log: &Path) -> Outcome<Self> {
         // Not below the work folder: another user must reach it, and a socket's path may have 107 bytes.
-        let folder = tempfile::Builder::new().prefix("hvnode-bench-").tempdir()?;
+        let folder = tempfile::Builder::new().prefix("hvnode-libvirtd-").tempdir()?;
         let user = unprivileged_user()?;
         write_configuration(folder.path(), user)?;
         let log = File::options().create(true).append(true).open(log)?;
