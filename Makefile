@@ -32,7 +32,7 @@ rpm: ## an RPM package, in target/package
 	@packaging/install-packages build package
 	@packaging/packages rpm
 
-bench: ## every figure against its floor: make bench [QUICK=1] [PEERS=1] [ONLY=real,reads,scale,world,soak]
+bench: ## every figure against its floor: make bench [QUICK=1] [PEERS=1] [ONLY=real,reads,scale,world,soak,driver]
 	@QUICK="$(QUICK)" PEERS="$(PEERS)" ONLY="$(ONLY)" VMS="$(VMS)" SOAK="$(SOAK)" bench/run
 
 test-systemd: ## the Debian package on a real systemd with a real libvirt, in a container of its own: minutes

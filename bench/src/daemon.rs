@@ -8,6 +8,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -62,6 +63,11 @@ impl Running {
             }
             pause(Duration::from_millis(5));
         }
+        self.kill();
+    }
+
+    /// Ends it without asking.
+    pub(crate) fn kill(&mut self) {
         let _gone = self.0.kill();
         let _gone = self.0.wait();
     }
@@ -96,29 +102,53 @@ pub(crate) fn free_port() -> Outcome<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// hvnoded on the simulated backend, with room for thousands of VMs.
+/// What hvnoded drives.
+#[derive(Debug, Clone)]
+pub(crate) enum Backend {
+    /// Its own simulation.
+    Simulated,
+    /// The libvirt at this URI.
+    Libvirt(String),
+}
+
+/// Times from exec on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StartTimes {
+    /// Until a read of VMs is answered.
+    pub(crate) first_answer: Duration,
+    /// Until `/readyz` says that everything was read.
+    pub(crate) everything_read: Duration,
+}
+
+/// hvnoded outside of a private host, with room for thousands of VMs.
 #[derive(Debug)]
-pub(crate) struct Simulated {
+pub(crate) struct Daemon {
     running: Option<Running>,
+    backend: Backend,
     program: PathBuf,
     processors: String,
     folder: PathBuf,
     ports: [u16; 3],
 }
 
-impl Simulated {
+impl Daemon {
+    /// Starts a simulated one whose state lies in `folder`, on these processors (`taskset -c`).
+    pub(crate) fn simulated(program: &Path, folder: &Path, processors: &str) -> Outcome<Self> {
+        Self::start(program, folder, processors, Backend::Simulated)
+    }
+
     /// Starts one whose state lies in `folder`, on these processors (`taskset -c`).
-    pub(crate) fn start(program: &Path, folder: &Path, processors: &str) -> Outcome<Self> {
+    pub(crate) fn start(program: &Path, folder: &Path, processors: &str, backend: Backend) -> Outcome<Self> {
         std::fs::create_dir_all(folder)?;
         let ports = [free_port()?, free_port()?, free_port()?];
-        let mut this =
-            Self { running: None, program: program.to_owned(), processors: processors.to_owned(), folder: folder.to_owned(), ports };
+        let (program, processors, folder) = (program.to_owned(), processors.to_owned(), folder.to_owned());
+        let mut this = Self { running: None, backend, program, processors, folder, ports };
         this.run()?;
         Ok(this)
     }
 
-    /// Runs it. Gives the time from exec to the first answer of a read of VMs.
-    pub(crate) fn run(&mut self) -> Outcome<Duration> {
+    /// Runs it until it is ready.
+    pub(crate) fn run(&mut self) -> Outcome<StartTimes> {
         let log = File::options().create(true).append(true).open(self.folder.join("hvnoded.log"))?;
         let [native, metrics, openstack] = self.ports.map(|port| format!("[\"127.0.0.1:{port}\"]"));
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
@@ -137,16 +167,30 @@ impl Simulated {
             ("LOG__FORMAT", "text".into()),
         ];
         let mut command = Command::new("taskset");
-        command.args(["-c", &self.processors]).arg(&self.program).arg("--simulate");
+        command.args(["-c", &self.processors]).arg(&self.program);
+        match &self.backend {
+            Backend::Simulated => command.arg("--simulate"),
+            // Everything is in the environment, but outside of a simulation it wants its file.
+            Backend::Libvirt(uri) => command.env("HVNODE__LIBVIRT__URI", uri).arg("--config").arg(self.empty_configuration()?),
+        };
         command.envs(settings.map(|(key, value)| (format!("HVNODE__{key}"), value)));
         command.stdout(log.try_clone()?).stderr(log);
         let start = Instant::now();
         let mut running = Running::spawn(&mut command)?;
-        let time = running.wait_for_answer(&self.native(), "/v1/vm/list?page_size=1", start);
-        let time = time.map_err(|error| format!("{error}; its log is {}", self.folder.join("hvnoded.log").display()))?;
-        running.wait_for_answer(&self.native(), "/readyz", start)?;
+        let mut wait = |path: &str| {
+            let time = running.wait_for_answer(&self.native(), path, start);
+            time.map_err(|error| format!("{error}; its log is {}", self.folder.join("hvnoded.log").display()))
+        };
+        let first_answer = wait("/v1/vm/list?page_size=1")?;
+        let everything_read = wait("/readyz")?;
         self.running = Some(running);
-        Ok(time)
+        Ok(StartTimes { first_answer, everything_read })
+    }
+
+    fn empty_configuration(&self) -> Outcome<PathBuf> {
+        let path = self.folder.join("hvnode.toml");
+        std::fs::write(&path, "")?;
+        Ok(path)
     }
 
     /// Stops it; its state stays.
@@ -188,28 +232,36 @@ impl Simulated {
         (size("state.db") + size("state.db-wal")) as f64
     }
 
-    /// Brings the number of VMs to `count`, all running, over several connections. Gives the uuids of the new ones.
+    /// Brings the number of simulated VMs to `count`, all running. Gives the uuids of the new ones.
     pub(crate) fn fill(&self, have: usize, count: usize) -> Outcome<Vec<String>> {
-        const CONNECTIONS: usize = 32;
         let image = image(&mut Native::open(&self.native())?)?;
-        let next = AtomicUsize::new(have);
-        let create = || -> Outcome<Vec<String>> {
+        let made = self.post_all("/v1/vm/create", have..count, |number| vm_request(&vm_name(number), &image, true))?;
+        Ok(made.iter().map(|answer| text_of(&answer["vm"]["vm_uuid"])).collect())
+    }
+
+    /// Makes a change for each number, over several connections. Gives the answers, in no order.
+    pub(crate) fn post_all(&self, path: &str, numbers: Range<usize>, body: impl Fn(usize) -> Value + Sync) -> Outcome<Vec<Value>> {
+        const CONNECTIONS: usize = 32;
+        let next = AtomicUsize::new(numbers.start);
+        let work = || -> Outcome<Vec<Value>> {
             let mut native = Native::open(&self.native())?;
-            let mut uuids = Vec::new();
+            let mut answers = Vec::new();
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= count {
-                    return Ok(uuids);
+                if number >= numbers.end {
+                    return Ok(answers);
                 }
-                let answer = native.post("/v1/vm/create", &vm_request(&format!("vm-{number:05}"), &image, true))?;
-                uuids.push(text_of(&answer["vm"]["vm_uuid"]));
+                answers.push(native.post(path, &body(number))?);
             }
         };
-        let made = std::thread::scope(|scope| {
-            let makers: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(create)).collect();
-            makers.into_iter().map(|maker| maker.join().unwrap_or_else(|_| Err("a client broke off".into()))).collect::<Outcome<Vec<_>>>()
+        let answers = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(work)).collect();
+            workers
+                .into_iter()
+                .map(|worker| worker.join().unwrap_or_else(|_| Err("a client broke off".into())))
+                .collect::<Outcome<Vec<_>>>()
         })?;
-        Ok(made.into_iter().flatten().collect())
+        Ok(answers.into_iter().flatten().collect())
     }
 }
 
@@ -221,6 +273,11 @@ pub(crate) fn image(native: &mut Native) -> Outcome<String> {
     }
     let body = json!({"image_name": "disk", "url": "file:///simulated/disk.qcow2", "format": "qcow2", "wait_seconds": 60});
     Ok(text_of(&native.post("/v1/repository/image/create", &body)?["image"]["image_uuid"]))
+}
+
+/// Name of one of many VMs.
+pub(crate) fn vm_name(number: usize) -> String {
+    format!("vm-{number:05}")
 }
 
 /// A small VM with a disk and no NIC.

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::cast_precision_loss, reason = "a tool for developers")]
 
 mod daemon;
+mod driver;
 mod http;
 mod load;
 mod peers;
@@ -14,6 +15,7 @@ mod real;
 mod report;
 mod scale;
 mod soak;
+mod stage;
 mod world;
 
 use clap::{Parser, Subcommand};
@@ -27,9 +29,9 @@ pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// What a measurement gives.
 pub(crate) type Outcome<T> = Result<T, Failure>;
 
-/// Groups of rows that need no libvirt.
-const SIMULATED: [&str; 4] = ["reads", "scale", "world", "soak"];
-/// The group that needs it.
+/// Groups of rows that need no private host.
+const OUTSIDE: [&str; 5] = ["reads", "scale", "world", "soak", "driver"];
+/// The group that needs one.
 const REAL: &str = "real";
 
 #[derive(Debug, Parser)]
@@ -47,7 +49,7 @@ struct Arguments {
     /// Measure what people run today too
     #[arg(long)]
     peers: bool,
-    /// Only these groups: reads, scale, world, soak, real
+    /// Only these groups: reads, scale, world, soak, driver, real
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Running VMs for statistics
@@ -62,9 +64,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Step {
-    /// What needs no libvirt
-    Simulated,
-    /// What needs it: inside a private host, as root
+    /// What needs no private host
+    Outside,
+    /// What needs one: inside a private host, as root
     Real {
         /// A Linux kernel for VMs without a disk
         #[arg(long)]
@@ -128,12 +130,13 @@ fn run(arguments: &Arguments) -> Outcome<ExitCode> {
     };
     let is_wanted = |group: &str| arguments.only.is_empty() || arguments.only.iter().any(|wanted| wanted == group);
     match &arguments.step {
-        Step::Simulated => {
-            for group in SIMULATED.into_iter().filter(|group| is_wanted(group)) {
+        Step::Outside => {
+            for group in OUTSIDE.into_iter().filter(|group| is_wanted(group)) {
                 let measure = match group {
                     "reads" => reads::measure,
                     "scale" => scale::measure,
                     "world" => world::measure,
+                    "driver" => driver::measure,
                     _ => soak::measure,
                 };
                 measure_group(&settings, group, |rows| measure(&settings, rows))?;
@@ -169,7 +172,7 @@ fn rows_file(settings: &Settings, group: &str) -> PathBuf {
 /// Joins what the steps measured into `results.json` and prints the table.
 fn report_all(settings: &Settings) -> Outcome<ExitCode> {
     let mut rows = Vec::new();
-    for group in [REAL].into_iter().chain(SIMULATED) {
+    for group in [REAL].into_iter().chain(OUTSIDE) {
         let path = rows_file(settings, group);
         if Path::exists(&path) {
             let values: serde_json::Value = serde_json::from_slice(&std::fs::read(path)?)?;

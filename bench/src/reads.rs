@@ -1,6 +1,6 @@
 //! Reads from memory against bare hyper with the same bytes and threads; OpenStack's list against the native one.
 
-use crate::daemon::{Floor, Simulated, text_of};
+use crate::daemon::{Daemon, Floor, text_of};
 use crate::http::{Address, Connection, Native, get, header, post};
 use crate::load::{latency, throughput};
 use crate::process::{Split, cpu_time};
@@ -20,7 +20,7 @@ const CONNECTIONS: usize = 16;
 pub(crate) fn measure(settings: &Settings, rows: &mut Vec<Row>) -> Outcome<()> {
     let split = Split::of_this_machine();
     let folder = settings.folder("reads")?;
-    let daemon = Simulated::start(&settings.daemon, &folder, &split.server_list())?;
+    let daemon = Daemon::simulated(&settings.daemon, &folder, &split.server_list())?;
     let uuids = daemon.fill(0, OPENSTACK_VMS)?;
     openstack_list(settings, &daemon, &uuids[0], rows)?;
     daemon.fill(OPENSTACK_VMS, VMS)?;
@@ -31,7 +31,7 @@ pub(crate) fn measure(settings: &Settings, rows: &mut Vec<Row>) -> Outcome<()> {
     compare(settings, &daemon, &split, &Subject { name: "GET list of 1000 VMs", path: list, token: &token }, rows)
 }
 
-fn log_in(daemon: &Simulated) -> Outcome<String> {
+fn log_in(daemon: &Daemon) -> Outcome<String> {
     let body = json!({"user_name": "admin", "password": daemon.password()?});
     Ok(text_of(&Native::open(&daemon.native())?.post("/v1/user/login", &body)?["token"]))
 }
@@ -43,7 +43,7 @@ struct Subject<'a> {
 }
 
 /// Throughput over both kinds of socket, ours and the floor's by turns, and what a request costs the server.
-fn compare(settings: &Settings, daemon: &Simulated, split: &Split, subject: &Subject<'_>, rows: &mut Vec<Row>) -> Outcome<()> {
+fn compare(settings: &Settings, daemon: &Daemon, split: &Split, subject: &Subject<'_>, rows: &mut Vec<Row>) -> Outcome<()> {
     let request = get(subject.path, &format!("Authorization: {}\r\n", subject.token));
     let body = Connection::open(&daemon.native())?.exchange(&request)?.body.to_vec();
     let folder = settings.folder("reads")?;
@@ -70,7 +70,7 @@ fn compare(settings: &Settings, daemon: &Simulated, split: &Split, subject: &Sub
 }
 
 /// What `openstack server list` asks for, against the native list of the same VMs, neither from a cache.
-fn openstack_list(settings: &Settings, daemon: &Simulated, vm_uuid: &str, rows: &mut Vec<Row>) -> Outcome<()> {
+fn openstack_list(settings: &Settings, daemon: &Daemon, vm_uuid: &str, rows: &mut Vec<Row>) -> Outcome<()> {
     let rounds = if settings.is_quick { 15 } else { 50 };
     let headers = format!("X-Auth-Token: {}\r\n", openstack_token(daemon)?);
     let mut native = Native::open(&daemon.native())?;
@@ -100,7 +100,7 @@ fn openstack_list(settings: &Settings, daemon: &Simulated, vm_uuid: &str, rows: 
     Ok(())
 }
 
-fn openstack_token(daemon: &Simulated) -> Outcome<String> {
+fn openstack_token(daemon: &Daemon) -> Outcome<String> {
     let user = json!({"name": "admin", "password": daemon.password()?, "domain": {"id": "default"}});
     let scope = json!({"project": {"name": "admin", "domain": {"id": "default"}}});
     let body = json!({"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}});

@@ -8,6 +8,7 @@ use crate::http::{Connection, Native, get};
 use crate::load::latency;
 use crate::process::{memory, peak_memory};
 use crate::report::{Row, Samples, Target};
+use crate::stage::hypervisor_calls;
 use crate::{Outcome, Settings, pause, peers};
 use guests::{Guests, Side};
 use hvnode_core::model::VmTarget;
@@ -234,7 +235,7 @@ fn statistics(settings: &Settings, count: usize, rows: &mut Vec<Row>) -> Outcome
     }
     let row = Row::new(format!("GET /metrics, {count} running VMs"), "ms", page).floor(bulk.clone()).target(Target::AtMost(5.0));
     rows.push(row.note(format!("floor: libvirt's bulk call, {} VMs without a system in them", vm_uuids.len())));
-    rows.push(Row::new("libvirt calls during 20 scrapes", "", calls(&mut scraper, &scrape)?).target(Target::AtMost(0.0)));
+    rows.push(Row::new("libvirt calls during 20 scrapes", "", calls(&mut scraper)?).target(Target::AtMost(0.0)));
     let name = format!("refreshing the statistics of {count} VMs");
     rows.push(Row::new(name, "ms", sweep).floor(bulk).target(Target::RatioAtMost(0.65)).note("floor: libvirt's bulk call, one thread"));
     rows.push(Row::new("kernel tier, per VM", "us", kernel).target(Target::AtMost(60.0)));
@@ -242,19 +243,14 @@ fn statistics(settings: &Settings, count: usize, rows: &mut Vec<Row>) -> Outcome
 }
 
 /// Calls to libvirt that the daemon counts while it is scraped; the least of a few, for it has work of its own.
-fn calls(scraper: &mut Connection, scrape: &[u8]) -> Outcome<Samples> {
-    let mut count = || -> Outcome<f64> {
-        let page = String::from_utf8_lossy(scraper.exchange(scrape)?.body).into_owned();
-        let lines = page.lines().filter(|line| line.starts_with("hvnode_hypervisor_calls_total{"));
-        Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
-    };
+fn calls(scraper: &mut Connection) -> Outcome<Samples> {
     let mut least = f64::INFINITY;
     for _ in 0..5 {
-        let before = count()?;
+        let before = hypervisor_calls(scraper)?;
         for _ in 0..18 {
-            count()?;
+            hypervisor_calls(scraper)?;
         }
-        least = least.min(count()? - before);
+        least = least.min(hypervisor_calls(scraper)? - before);
     }
     Ok(Samples::one(least))
 }

@@ -1,6 +1,6 @@
 //! Thousands of lives of VMs on one simulated node: nothing may grow but the journal, and that by a known amount.
 
-use crate::daemon::{Simulated, image, text_of, vm_request};
+use crate::daemon::{Daemon, image, text_of, vm_request};
 use crate::http::Native;
 use crate::process::{Split, descriptor_count, memory, thread_count};
 use crate::report::{Row, Samples, Target};
@@ -29,7 +29,7 @@ struct Look {
 /// Every row of this group.
 pub(crate) fn measure(settings: &Settings, rows: &mut Vec<Row>) -> Outcome<()> {
     let cycles = settings.soak_cycles.unwrap_or(if settings.is_quick { 1000 } else { 10_000 });
-    let daemon = Simulated::start(&settings.daemon, &settings.folder("soak")?, &Split::of_this_machine().server_list())?;
+    let daemon = Daemon::simulated(&settings.daemon, &settings.folder("soak")?, &Split::of_this_machine().server_list())?;
     let image = image(&mut Native::open(&daemon.native())?)?;
     let mut looks = vec![look(&daemon, 0)?];
     let start = Instant::now();
@@ -71,7 +71,7 @@ fn slope(looks: &[Look], of: fn(&Look) -> f64) -> f64 {
     if below > 0.0 { above / below } else { 0.0 }
 }
 
-fn look(daemon: &Simulated, cycles: usize) -> Outcome<Look> {
+fn look(daemon: &Daemon, cycles: usize) -> Outcome<Look> {
     let pid = daemon.pid();
     Ok(Look {
         cycles: cycles as f64,
@@ -83,7 +83,7 @@ fn look(daemon: &Simulated, cycles: usize) -> Outcome<Look> {
 }
 
 /// Cycles `begin..end`.
-fn live(daemon: &Simulated, image: &str, begin: usize, end: usize) -> Outcome<()> {
+fn live(daemon: &Daemon, image: &str, begin: usize, end: usize) -> Outcome<()> {
     let next = AtomicUsize::new(begin);
     let work = || -> Outcome<()> {
         let mut native = Native::open(&daemon.native())?;

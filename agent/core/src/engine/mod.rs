@@ -193,7 +193,9 @@ impl Engine {
             event_drafts: Vec::new(),
             generation: 0,
         };
-        for record in stored.vms {
+        for mut record in stored.vms {
+            // Decoded with room for four.
+            record.nics.shrink_to_fit();
             inventory::apply(&mut snapshot, &Write::PutVm(Arc::new(record)));
         }
         for event in &stored.last_vm_events {

@@ -44,12 +44,20 @@ pub(crate) fn parse_domain(xml: &str) -> Result<ParsedDomain> {
         memory_bytes: child(root, "memory").and_then(|n| bytes_of(n, "KiB")).unwrap_or(0),
         architecture: descend(root, &["os", "type"]).and_then(|n| n.attribute("arch")).unwrap_or_default().to_owned(),
         firmware: firmware(root),
-        disks: devices.map(|d| children(d, "disk").map(disk_of).collect()).unwrap_or_default(),
-        nics: devices.map(|d| children(d, "interface").filter_map(nic_of).collect()).unwrap_or_default(),
+        disks: devices.map(|d| exactly(children(d, "disk").map(disk_of))).unwrap_or_default(),
+        nics: devices.map(|d| exactly(children(d, "interface").filter_map(nic_of))).unwrap_or_default(),
         metadata: metadata::find(root),
         display,
         lacks_memory_reports: devices.and_then(|d| child(d, "memballoon")).is_some_and(lacks_period),
     })
+}
+
+/// Without room for more: a list whose length is not known beforehand begins with room for four, most VMs have one disk and one NIC, and
+/// the picture of the node keeps all of them.
+fn exactly<T>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut items: Vec<T> = items.collect();
+    items.shrink_to_fit();
+    items
 }
 
 fn lacks_period(balloon: Node<'_, '_>) -> bool {

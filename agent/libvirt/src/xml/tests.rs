@@ -156,6 +156,17 @@ fn a_title_is_one_line() {
 }
 
 #[test]
+fn what_is_read_has_no_room_for_more() {
+    let parsed = parse_domain(
+        "<domain><devices><disk><target dev='vda'/></disk>
+         <interface type='network'><mac address='52:54:00:00:00:09'/><source network='default'/></interface></devices></domain>",
+    )
+    .unwrap();
+    assert_eq!((parsed.disks.len(), parsed.disks.capacity()), (1, 1));
+    assert_eq!((parsed.nics.len(), parsed.nics.capacity()), (1, 1));
+}
+
+#[test]
 fn foreign_definitions_are_read_as_far_as_they_go() {
     let parsed = parse_domain(
         "<domain type='kvm' id='3'><name>x</name><memory>1048576</memory><vcpu current='2'>8</vcpu>

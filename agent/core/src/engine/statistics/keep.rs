@@ -106,7 +106,8 @@ pub(super) struct Subject {
 /// What is held of all.
 #[derive(Debug, Default)]
 pub(super) struct Subjects {
-    map: HashMap<Uuid, Subject>,
+    /// Boxed, for a table has room for up to twice what is in it.
+    map: HashMap<Uuid, Box<Subject>>,
     is_full: bool,
     /// First time that was kept.
     begin: Option<SampleTime>,
@@ -126,7 +127,7 @@ impl Subjects {
                 }
                 let coarse = |time| bucket_of(time, Resolution::Coarse.period());
                 let wants_seed = coarse(begin.time) == coarse(at.time);
-                self.map.insert(*uuid, Subject { wants_seed, ..Subject::default() });
+                self.map.insert(*uuid, Box::new(Subject { wants_seed, ..Subject::default() }));
             }
             let Some(subject) = self.map.get_mut(uuid) else { continue };
             subject.ring.push(*at, point, settings.fine_points_max());

@@ -153,7 +153,8 @@ impl LiveVm {
 /// The host and every VM that is on.
 #[derive(Debug, Default)]
 pub(super) struct Live {
-    vms: HashMap<Uuid, LiveVm>,
+    /// Boxed, for a table has room for up to twice what is in it.
+    vms: HashMap<Uuid, Box<LiveVm>>,
     host: Option<Arc<HostSample>>,
     host_has_rates: bool,
     generation: Option<u64>,
@@ -175,7 +176,7 @@ impl Live {
             on.insert(observed.vm_uuid);
             let vm = self.vms.entry(observed.vm_uuid).or_insert_with(|| {
                 has_new = true;
-                LiveVm::new(observed.clone(), now)
+                Box::new(LiveVm::new(observed.clone(), now))
             });
             if !Arc::ptr_eq(&vm.observed, observed) {
                 vm.observed = observed.clone();
@@ -198,7 +199,7 @@ impl Live {
             let nics = vm.observed.nics.iter().filter_map(|nic| Some((nic.target_device.clone()?, nic.mac_address))).collect();
             VmTarget { vm_uuid: vm.observed.vm_uuid, nics }
         };
-        wanted.map(target).collect()
+        wanted.map(|vm| target(vm)).collect()
     }
 
     /// True if something should be asked again soon.
@@ -238,7 +239,7 @@ impl Live {
             vm.tries[Tier::Kernel as usize] = vm.tries[Tier::Kernel as usize].saturating_add(1);
             if !seen.contains(&uuid) && vm.kernel.is_some() {
                 // Its process is gone, whatever libvirt still says; nothing that was read of it is true any more.
-                *vm = LiveVm::new(vm.observed.clone(), vm.since);
+                **vm = LiveVm::new(vm.observed.clone(), vm.since);
                 readings.vms.remove(&uuid);
             }
         }
