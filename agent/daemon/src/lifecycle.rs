@@ -7,6 +7,7 @@ use crate::logging::LogControl;
 use crate::sockets::Inherited;
 use crate::{Settings, state_dir, status, systemd, tls};
 use hvnode_api::listener::{BoundSocket, serve};
+use hvnode_core::engine::Engine;
 use nix::sys::signal::Signal as SignalNumber;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,6 +20,10 @@ use tokio::task::JoinSet;
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Between two looks for expired tokens.
 const TOKEN_CLEANING: Duration = Duration::from_secs(300);
+/// Longest wait for the first reading of libvirt before memory is given back, and the rest after it.
+const MEMORY_FIRST: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(1));
+/// Between two times that memory is given back.
+const MEMORY_INTERVAL: Duration = Duration::from_secs(600);
 /// How long connections may take beyond the engine to end when the daemon stops.
 const CONNECTIONS_END: Duration = Duration::from_secs(2);
 
@@ -44,6 +49,7 @@ pub(crate) async fn run(settings: Settings, inherited: Inherited, log: LogContro
     tracing::info!(version = env!("CARGO_PKG_VERSION"), start_milliseconds, "hvnoded serves");
     systemd::ready(status::line(&node.engine.snapshot())).await;
 
+    tokio::spawn(give_memory_back(node.engine.clone()));
     let mut daemon = Daemon { node, settings, log };
     let why = daemon.serve_until_told(&mut stop_signals, &mut reload_signal, &mut serving).await?;
     tracing::info!(signal = why.as_str(), "stopping: running requests and jobs may end");
@@ -58,6 +64,18 @@ pub(crate) async fn run(settings: Settings, inherited: Inherited, log: LogContro
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Gives memory back that only the start needed, and later what only a busy hour did.
+async fn give_memory_back(engine: Engine) {
+    engine.wait_until_ready(MEMORY_FIRST.0).await;
+    tokio::time::sleep(MEMORY_FIRST.1).await;
+    loop {
+        if let Err(error) = blocking(hvnode_libvirt::give_memory_back).await {
+            tracing::warn!(error, "memory could not be given back");
+        }
+        tokio::time::sleep(MEMORY_INTERVAL).await;
+    }
 }
 
 fn exit_at_once(number: SignalNumber) -> ExitCode {

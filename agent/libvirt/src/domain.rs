@@ -52,13 +52,18 @@ fn must_be_on(domain: &Domain) -> Result<RawState> {
 /// # Errors
 /// `VmNameExist` if another domain has the name, `VmCreateFailed`.
 pub(crate) fn ensure_defined(connect: &Connect, spec: &DomainSpec, xml: &str) -> Result<()> {
-    if let Some(domain) = find(connect, spec.vm_uuid)?
-        && state_of(&domain)?.is_active()
+    let before = find(connect, spec.vm_uuid)?;
+    if let Some(domain) = &before
+        && state_of(domain)?.is_active()
     {
         return Ok(());
     }
     let domain = connect.define_domain_xml(xml).map_err(|error| define_error(connect, spec, error))?;
-    set_auto_start(&domain, spec.auto_start).map_err(refused!(VmCreateFailed))
+    // A new one does not start by itself.
+    if before.is_some() || spec.auto_start {
+        set_auto_start(&domain, spec.auto_start).map_err(refused!(VmCreateFailed))?;
+    }
+    Ok(())
 }
 
 /// libvirt has no number of its own for a taken name, so we look.

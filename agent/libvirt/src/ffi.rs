@@ -1,5 +1,5 @@
-//! What the `virt` crate lacks or does unsoundly: events, close callbacks, statistics of many domains, leases, states. And two calls of the
-//! system that nobody wraps: an empty KVM machine, and the allocator's settings.
+//! What the `virt` crate lacks or does unsoundly: events, close callbacks, statistics of many domains, leases, states. And calls of the
+//! system that nobody wraps: an empty KVM machine, the allocator's settings, and giving memory back.
 //!
 //! Rules: a callback's opaque value is a number, never a pointer, so nothing can dangle and nothing needs freeing; no panic leaves a
 //! callback; everything libvirt allocates is copied and freed before the function returns.
@@ -10,6 +10,7 @@ use crate::state::RawState;
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fs::File;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -363,3 +364,80 @@ pub fn keep_memory_small() {
 /// Other C libraries give memory back by themselves.
 #[cfg(not(target_env = "gnu"))]
 pub fn keep_memory_small() {}
+
+/// Gives back to the system what lies unused in the heaps, and lets go of the pages of this program's code and constants. Most of those
+/// were needed for the start alone; those that are used again come back one by one from the page cache.
+pub fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: touches only free memory of the heaps, under their own locks.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+    for Range { start, end } in own_pages() {
+        // SAFETY: a mapping of the running program's own file, never writable and never unmapped: what is let go is read again from the
+        // file as soon as it is touched, this very code included. A refusal leaves everything as it is.
+        let _refused = unsafe { libc::madvise(ptr::with_exposed_provenance_mut(start), end - start, libc::MADV_DONTNEED) };
+    }
+}
+
+/// Where the code and the constants of this program lie in memory; empty where the system does not tell.
+fn own_pages() -> Vec<Range<usize>> {
+    let (Ok(maps), Ok(program)) = (std::fs::read_to_string("/proc/self/maps"), std::fs::read_link("/proc/self/exe")) else {
+        return Vec::new();
+    };
+    maps.lines().filter_map(|line| pages_of(line, &program.to_string_lossy())).collect()
+}
+
+/// The range of a line of the memory map, `5581…-5582… r-xp 00400000 fe:00 1234   /usr/sbin/hvnoded`, if it is code of this file, or what
+/// lies before it from the file's beginning: constants. What is read-only further back was written to when the program was loaded.
+fn pages_of(line: &str, program: &str) -> Option<Range<usize>> {
+    let path = line.find('/').map(|from| &line[from..])?;
+    let mut fields = line.split_ascii_whitespace();
+    let (start, end) = fields.next()?.split_once('-')?;
+    let (permissions, offset) = (fields.next()?, fields.next()?);
+    let is_ours = path == program && (permissions == "r-xp" || (permissions == "r--p" && offset.bytes().all(|digit| digit == b'0')));
+    let address = |text| usize::from_str_radix(text, 16).ok();
+    if is_ours { Some(address(start)?..address(end)?) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_program_itself_never_writes_to_is_let_go_of() {
+        let line = |permissions: &str, path: &str| format!("55d0c0400000-55d0c0c00000 {permissions} 00400000 fe:00 131   {path}");
+        assert_eq!(pages_of(&line("r-xp", "/usr/sbin/hvnoded"), "/usr/sbin/hvnoded"), Some(0x55d0_c040_0000..0x55d0_c0c0_0000));
+        let constants = "55d0c0000000-55d0c0400000 r--p 00000000 fe:00 131   /usr/sbin/hvnoded";
+        assert_eq!(pages_of(constants, "/usr/sbin/hvnoded"), Some(0x55d0_c000_0000..0x55d0_c040_0000));
+        // A new version lies in its place already.
+        assert!(pages_of(&line("r-xp", "/usr/sbin/hvnoded (deleted)"), "/usr/sbin/hvnoded (deleted)").is_some());
+        for (permissions, path) in
+            [("r--p", "/usr/sbin/hvnoded"), ("rw-p", "/usr/sbin/hvnoded"), ("r-xp", "/usr/lib/libvirt.so.0"), ("r-xp", "")]
+        {
+            assert_eq!(pages_of(&line(permissions, path), "/usr/sbin/hvnoded"), None, "{permissions} {path}");
+        }
+    }
+
+    #[test]
+    fn code_that_was_let_go_of_leaves_memory_and_runs_all_the_same() {
+        let code = own_pages();
+        assert!(code.iter().any(|range| range.contains(&(own_pages as *const () as usize))), "{code:?}");
+        let resident = || -> usize {
+            let text = std::fs::read_to_string("/proc/self/smaps").unwrap();
+            let mut lines = text.lines().skip_while(|line| pages_of(line, &std::env::current_exe().unwrap().to_string_lossy()).is_none());
+            let line = lines.find(|line| line.starts_with("Rss:")).unwrap();
+            line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
+        };
+        let sort = || -> Vec<String> {
+            let mut words: Vec<String> = (0..100).map(|number| format!("{:03}", (number * 37) % 100)).collect();
+            words.sort();
+            words
+        };
+        let (before, first) = (resident(), sort());
+        give_memory_back();
+        let (after, again) = (resident(), sort());
+        assert!(after < before, "{before} KiB before, {after} KiB after");
+        assert_eq!(first, again);
+    }
+}

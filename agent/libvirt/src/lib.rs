@@ -35,7 +35,7 @@ mod sweep;
 mod xml;
 
 pub use config::{DiskCache, Display, LibvirtConfig, PoolDirectories, VirtPreference};
-pub use ffi::keep_memory_small;
+pub use ffi::{give_memory_back, keep_memory_small};
 pub use hypervisor::LibvirtHypervisor;
 pub use pool::{CallCounts, CallObserver};
 pub use xml::METADATA_NAMESPACE;

@@ -47,7 +47,8 @@ pub(crate) fn observe(connect: &Connect, vm_uuid: Uuid) -> Result<Option<Observe
     let Some(domain) = find(connect, vm_uuid)? else { return Ok(None) };
     let read = || -> Result<ObservedVm, Error> {
         let state = ffi::domain_state(&domain)?;
-        let is_persistent = domain.is_persistent()?;
+        // What is off and still there has a definition.
+        let is_persistent = !state.is_active() || domain.is_persistent()?;
         let facts = Facts {
             state,
             is_persistent,

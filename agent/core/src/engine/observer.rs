@@ -260,7 +260,8 @@ async fn follow_events(inner: Arc<Inner>, mut events: mpsc::Receiver<HypervisorE
                 vm_uuid
             });
         }
-        let due = dirty.next_due();
+        // With all reads taken, the end of one of them is what to wait for.
+        let due = dirty.next_due().filter(|_| reads.len() < READS_AT_A_TIME);
         tokio::select! {
             event = events.recv() => match event {
                 Some(event) => take_event(&inner, event, &mut dirty, &mut resets).await,
