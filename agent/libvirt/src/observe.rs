@@ -48,7 +48,7 @@ pub(crate) fn observe(connect: &Connect, vm_uuid: Uuid) -> Result<Option<Observe
     let read = || -> Result<ObservedVm, Error> {
         let state = ffi::domain_state(&domain)?;
         // What is off and still there has a definition.
-        let is_persistent = !state.is_active() || domain.is_persistent()?;
+        let is_persistent = state.state == sys::VIR_DOMAIN_SHUTOFF || domain.is_persistent()?;
         let facts = Facts {
             state,
             is_persistent,
