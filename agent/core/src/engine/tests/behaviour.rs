@@ -42,6 +42,27 @@ async fn a_vm_lives_its_whole_life_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn the_disk_for_cloud_init_goes_with_its_vm_and_is_looked_for_only_where_one_was_made() {
+    let bench = bench().await;
+    let plain = bench.vm("plain").await;
+    let seed = GuestSeed { password: Some("secret".into()), ..GuestSeed::default() };
+    let told = CreateVmInput { root: RootSource::Image(bench.image().await), seed, ..create_input("told") };
+    let told = bench.run(ChangeInput::CreateVm(Box::new(told))).await.unwrap().resource.uuid;
+    let removals = |bench: &Bench| bench.faults.count("remove_volume");
+    for (vm_uuid, files) in [(plain, 2), (told, 3)] {
+        let before = removals(&bench);
+        assert_eq!(bench.run(delete(vm_uuid)).await.unwrap().status, JobStatus::Succeeded);
+        assert_eq!(removals(&bench) - before, files, "two disks, and that for cloud-init where there is one");
+    }
+    assert!(bench.node.files().iter().all(|file| !file.contains("-seed")), "{:?}", bench.node.files());
+    // A record from before this was written down.
+    let old = bench.vm("old").await;
+    let mut record = serde_json::to_value(&*bench.engine.snapshot().vms[&old].record.clone().unwrap()).unwrap();
+    assert!(record.as_object_mut().unwrap().remove("has_seed").is_some());
+    assert!(serde_json::from_value::<crate::model::VmRecord>(record).unwrap().has_seed, "it may have one");
+}
+
+#[tokio::test]
 async fn a_second_change_of_a_busy_vm_is_refused_and_a_forced_stop_cuts_a_graceful_one_short() {
     let bench = bench().await;
     let vm = bench.vm("deaf").await;
