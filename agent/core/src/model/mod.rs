@@ -15,6 +15,7 @@ mod snapshot;
 mod statistics;
 mod time;
 mod vm;
+mod vm_map;
 mod vm_state;
 mod volume;
 
@@ -31,6 +32,7 @@ pub use snapshot::Snapshot;
 pub use statistics::*;
 pub use time::Timestamp;
 pub use vm::*;
+pub use vm_map::*;
 pub use vm_state::*;
 pub use volume::*;
 

@@ -266,7 +266,7 @@ pub enum Freshness {
 }
 
 /// A VM as readers see it: record, observation and running job together.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Vm {
     /// What was asked for; absent for an unmanaged VM.
     pub record: Option<Arc<VmRecord>>,
