@@ -48,10 +48,7 @@ impl Promised {
     /// What is left without `part`, which is in it.
     #[must_use]
     pub fn minus(self, part: Self) -> Self {
-        Self {
-            memory_bytes: self.memory_bytes.saturating_sub(part.memory_bytes),
-            cpu_cores: self.cpu_cores.saturating_sub(part.cpu_cores),
-        }
+        Self { memory_bytes: self.memory_bytes.saturating_sub(part.memory_bytes), cpu_cores: self.cpu_cores.saturating_sub(part.cpu_cores) }
     }
 }
 
@@ -121,7 +118,7 @@ mod tests {
     fn vm(vm_uuid: Uuid, power: PowerState, cpu_cores: u32, memory_bytes: u64) -> Arc<Vm> {
         let observed = ObservedVm {
             vm_uuid,
-            domain_name: String::new(),
+            domain_name: "".into(),
             power,
             reason: StateReason::Unknown,
             is_persistent: true,

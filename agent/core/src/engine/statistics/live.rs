@@ -88,6 +88,9 @@ impl LiveVm {
             return false;
         }
         self.name_nics(&mut sample.nics);
+        // Kept until the next one; collected from an unknown number they have room for four.
+        sample.vcpus.shrink_to_fit();
+        sample.nics.shrink_to_fit();
         if let Some(before) = self.kernel.take() {
             let is_same_run = (before.run_id, before.process_id) == (sample.run_id, sample.process_id);
             if is_same_run && sample.at.since(before.at) < SPAN_MIN {
@@ -109,6 +112,9 @@ impl LiveVm {
             return false;
         }
         self.name_nics(&mut sample.nics);
+        sample.vcpus.shrink_to_fit();
+        sample.disks.shrink_to_fit();
+        sample.nics.shrink_to_fit();
         if let Some(before) = self.hypervisor.take() {
             let is_same_run = before.run_id == sample.run_id;
             if is_same_run && sample.at.since(before.at) < SPAN_MIN {
