@@ -165,14 +165,14 @@ fn read_domain(domain: &Domain, vm_uuid: Uuid, facts: Facts) -> Result<ObservedV
     let metadata_is_broken = metadata == FoundMetadata::Broken;
     Ok(ObservedVm {
         vm_uuid,
-        domain_name,
+        domain_name: domain_name.into(),
         power,
         reason,
         is_persistent: facts.is_persistent,
         auto_start: facts.auto_start,
         cpu_cores: parsed.cpu_cores,
         memory_bytes: parsed.memory_bytes,
-        architecture: parsed.architecture,
+        architecture: parsed.architecture.into(),
         firmware: parsed.firmware,
         disks: parsed.disks,
         nics: parsed.nics,

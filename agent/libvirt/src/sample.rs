@@ -139,8 +139,8 @@ fn disk(stats: &DomainStats, prefix: &str) -> Option<DiskCounters> {
     let number = |name: &str| stats.number(&format!("{prefix}.{name}"));
     let counter = |name: &str| number(name).unwrap_or(0);
     Some(DiskCounters {
-        device: stats.text(&format!("{prefix}.name"))?.to_owned(),
-        path: stats.text(&format!("{prefix}.path")).map(str::to_owned),
+        device: stats.text(&format!("{prefix}.name"))?.into(),
+        path: stats.text(&format!("{prefix}.path")).map(Into::into),
         // A drive that is empty, or whose VM's monitor is busy, has a name and no counters: absence, not zero.
         read_bytes: number("rd.bytes")?,
         write_bytes: counter("wr.bytes"),
@@ -160,7 +160,7 @@ fn nic(stats: &DomainStats, prefix: &str) -> Option<NicCounters> {
     let counter = |name: &str| stats.number(&format!("{prefix}.{name}")).unwrap_or(0);
     stats.number(&format!("{prefix}.rx.bytes"))?;
     Some(NicCounters {
-        interface_name: stats.text(&format!("{prefix}.name"))?.to_owned(),
+        interface_name: stats.text(&format!("{prefix}.name"))?.into(),
         mac_address: None,
         receive_bytes: counter("rx.bytes"),
         send_bytes: counter("tx.bytes"),

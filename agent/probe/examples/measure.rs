@@ -21,7 +21,7 @@ fn targets() -> Vec<VmTarget> {
     uuids.dedup();
     let interfaces = std::fs::read_dir("/sys/class/net").unwrap();
     let mut taps = interfaces.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).filter(|name| name.starts_with("vnet"));
-    let nics = |tap: Option<String>| tap.map(|tap| (tap, MacAddress::from_seed([0, 0, 1]))).into_iter().collect();
+    let nics = |tap: Option<String>| tap.map(|tap| (tap.into(), MacAddress::from_seed([0, 0, 1]))).into_iter().collect();
     uuids.into_iter().map(|vm_uuid| VmTarget { vm_uuid, nics: nics(taps.next()) }).collect()
 }
 

@@ -117,12 +117,12 @@ pub(crate) fn load_average(text: &str) -> Option<[f64; 3]> {
 /// A line of `/proc/diskstats`.
 pub(crate) fn disk(line: &str) -> Option<DiskCounters> {
     let mut fields = line.split_ascii_whitespace().skip(2);
-    let device = fields.next()?.to_owned();
+    let device = fields.next()?;
     let numbers: Vec<u64> = fields.map_while(|field| field.parse().ok()).collect();
     let [reads, _, sectors_read, read_ms, writes, _, sectors_written, write_ms, ..] = numbers[..] else { return None };
     let nanoseconds = |milliseconds: u64| milliseconds.saturating_mul(NANOSECONDS_PER_MILLISECOND);
     Some(DiskCounters {
-        device,
+        device: device.into(),
         read_bytes: sectors_read.saturating_mul(SECTOR_BYTES),
         write_bytes: sectors_written.saturating_mul(SECTOR_BYTES),
         read_requests: reads,
@@ -152,7 +152,7 @@ pub(crate) fn interface(name: &str, counters: &str) -> Option<NicCounters> {
     let [receive_bytes, receive_packets, receive_errors, receive_drops, _, _, _, _, send_bytes, send_packets, send_errors, send_drops] =
         numbers;
     Some(NicCounters {
-        interface_name: name.to_owned(),
+        interface_name: name.into(),
         mac_address: None,
         receive_bytes,
         send_bytes,

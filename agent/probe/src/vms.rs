@@ -146,12 +146,12 @@ impl Sweep<'_> {
     }
 
     fn nics(&self, target: &VmTarget) -> Vec<NicCounters> {
-        let nic = |(name, mac_address): &(String, _)| {
+        let nics = target.nics.iter().filter_map(|(name, mac_address)| {
             let counters = parse::interface(name, self.taps.get(name.as_str())?)?;
             let counters = NicCounters { mac_address: Some(*mac_address), ..counters };
             Some(if self.is_tap(name) { from_the_other_end(counters) } else { counters })
-        };
-        target.nics.iter().filter_map(nic).collect()
+        });
+        nics.collect()
     }
 
     /// A tap is a wire to the guest, so that what the host receives the guest has sent. A macvtap shares the host's view.

@@ -12,7 +12,7 @@ const SCOPE: &str = r"/machine.slice/machine-qemu\x2d1\x2da.scope";
 const PRESSURE: &str = "some avg10=0 avg60=0 avg300=0 total=50\nfull avg10=0 avg60=0 avg300=0 total=5\n";
 
 fn target(vm_uuid: Uuid, taps: &[&str]) -> VmTarget {
-    VmTarget { vm_uuid, nics: taps.iter().map(|tap| ((*tap).to_owned(), ADDRESS)).collect() }
+    VmTarget { vm_uuid, nics: taps.iter().map(|tap| ((*tap).into(), ADDRESS)).collect() }
 }
 
 /// A tree, its reader and the one VM that is looked at.

@@ -42,6 +42,10 @@ pub(crate) enum Identity {
 /// How long SQLite waits for a lock of a reader that recovers the log, before it reports "busy".
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Pages that a connection keeps for itself, KiB. The kernel keeps them too, so more than what most commits touch again is only memory:
+/// SQLite's own limit of 2000 is reached by each of the five connections within a few thousand changes.
+const CACHE_KIB: i32 = 512;
+
 /// Prepared statements kept per connection.
 const STATEMENTS_MAX: usize = 64;
 
@@ -120,6 +124,7 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection> {
 
 fn set_up(connection: Connection) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok(connection)
 }

@@ -18,6 +18,7 @@ use crate::model::{
 };
 use crate::port::{Durability, Write};
 use parking_lot::Mutex;
+use smol_str::SmolStr;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,8 +91,8 @@ impl Feed {
 /// What readers were told last of a VM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Told {
-    name: String,
-    status: String,
+    name: SmolStr,
+    status: SmolStr,
     /// It was on when the host went down.
     was_on_before_boot: bool,
 }
@@ -102,7 +103,7 @@ pub(super) fn spawn(inner: &Arc<Inner>, drafts: mpsc::Receiver<Event>, last_vm_e
     let told = last_vm_events.into_iter().filter_map(|event| {
         let was_on_before_boot = was_on_before_boot(&event, boot_time);
         let uuid = event.resource?.uuid;
-        (!event.new.is_empty()).then_some((uuid, Told { name: event.resource_name, status: event.new, was_on_before_boot }))
+        (!event.new.is_empty()).then_some((uuid, Told { name: event.resource_name.into(), status: event.new.into(), was_on_before_boot }))
     });
     tokio::spawn(Teller { inner: inner.clone(), told: told.collect(), is_complete: false }.run(drafts));
     tokio::spawn(publish(inner.clone()));
@@ -161,7 +162,7 @@ impl Teller {
         if event.new.is_empty() {
             self.told.remove(&uuid);
         } else {
-            let told = Told { name: event.resource_name.clone(), status: event.new.clone(), was_on_before_boot: false };
+            let told = Told { name: event.resource_name.as_str().into(), status: event.new.as_str().into(), was_on_before_boot: false };
             self.told.insert(uuid, told);
             policy::consider(&self.inner, uuid, &event.old);
         }

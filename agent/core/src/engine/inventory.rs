@@ -176,7 +176,11 @@ pub(crate) fn observe(snapshot: &mut Snapshot, vm_uuid: Uuid, observed: Option<O
             vm.requested_power.take_if(|requested| observed.as_ref().is_none_or(|o| o.power != *requested));
             // The record in the definition is for the day when ours is lost: a third of what a VM takes in memory.
             let has_record = vm.record.is_some();
-            vm.observed = observed.map(|observed| Arc::new(if has_record { ObservedVm { metadata: None, ..observed } } else { observed }));
+            let observed = observed.map(|observed| if has_record { ObservedVm { metadata: None, ..observed } } else { observed });
+            // A listing finds most VMs as they were: what is known stays where it lies in memory.
+            if vm.observed.as_deref() != observed.as_ref() {
+                vm.observed = observed.map(Arc::new);
+            }
             vm.observed_time = now;
             vm.freshness = Freshness::Fresh;
         }

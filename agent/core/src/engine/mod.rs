@@ -29,7 +29,7 @@ pub use statistics::{History, HistoryQuery, POINTS_MAX, POINTS_OF_MANY_MAX, Stat
 
 pub use crate::model::Snapshot;
 
-use crate::model::{ConnectionState, HostSettings, Job, Timestamp};
+use crate::model::{ConnectionState, HostSettings, Job, Timestamp, VmMap};
 use crate::port::{Clock, Durability, HistoryStore, HostProbe, Hypervisor, ImageTransfer, Store, StoredState, Write};
 use crate::verb::{VerbSettings, World};
 use crate::{Result, at};
@@ -177,7 +177,7 @@ impl Engine {
             .map_err(|e| crate::fail!(Internal, "reading the host's facts").caused_by(e))?
             .map_err(at!())?;
         let mut snapshot = Snapshot {
-            vms: imbl::OrdMap::new(),
+            vms: VmMap::default(),
             volumes: stored.volumes.into_iter().map(|v| (v.volume_uuid, Arc::new(v))).collect(),
             images: stored.images.into_iter().map(|i| (i.image_uuid, Arc::new(i))).collect(),
             specifications: stored.specifications.into_iter().map(|s| (s.specification_uuid, Arc::new(s))).collect(),

@@ -6,7 +6,7 @@ use super::{Inner, events, inventory, rebuild};
 use crate::model::{ConnectionState, ObservedVm, Snapshot, VerbKind, Vm};
 use crate::port::HypervisorEvent;
 use crate::{ErrorCode, Result};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -18,6 +18,9 @@ use uuid::Uuid;
 const READS_AT_A_TIME: usize = 4;
 /// How long a read after an event leaves it to a job of the same VM to read it at its end.
 const JOB_READ_WAIT: Duration = Duration::from_millis(25);
+/// VMs that are gone and still remembered: their last events may come yet, and need no read. So a node that makes and deletes many VMs does
+/// not remember them all until the next whole listing.
+const GONE_MAX: usize = 256;
 /// Firmware may answer a reset with one more, to begin with a clean machine: so soon after the first it is none of its own.
 const RESET_ECHO: Duration = Duration::from_secs(2);
 /// Pause before a failed first reading is tried again.
@@ -28,13 +31,38 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct ReadOrder {
     last: u64,
     applied: HashMap<Uuid, u64>,
+    /// Reads that have begun and not ended.
+    running: BTreeSet<u64>,
+    /// VMs that libvirt was seen not to have, by the read that saw it.
+    gone: BTreeMap<u64, Uuid>,
 }
 
 impl ReadOrder {
     /// A number for a read that begins now.
     fn begin(&mut self) -> u64 {
         self.last += 1;
+        self.running.insert(self.last);
         self.last
+    }
+
+    /// A read has ended, whatever it gave. A VM that is gone may be forgotten once no read runs that began before the one that saw it:
+    /// nothing older can come any more.
+    fn end(&mut self, number: u64) {
+        self.running.remove(&number);
+        let oldest = self.running.first().copied().unwrap_or(u64::MAX);
+        while self.gone.len() > GONE_MAX
+            && let Some(entry) = self.gone.first_entry().filter(|entry| *entry.key() <= oldest)
+        {
+            let (number, vm_uuid) = entry.remove_entry();
+            if self.applied.get(&vm_uuid) == Some(&number) {
+                self.applied.remove(&vm_uuid);
+            }
+        }
+    }
+
+    /// The read of this number, which was admitted, found that libvirt does not have this VM.
+    fn note_gone(&mut self, vm_uuid: Uuid, number: u64) {
+        self.gone.insert(number, vm_uuid);
     }
 
     /// The number of the newest read that has begun.
@@ -60,6 +88,24 @@ impl ReadOrder {
     /// Forgets VMs that are gone since before a whole listing began; nothing older can come any more.
     fn forget(&mut self, number: u64, is_known: impl Fn(&Uuid) -> bool) {
         self.applied.retain(|uuid, applied| *applied >= number || is_known(uuid));
+    }
+}
+
+/// A read that runs; it has ended when this is dropped, also where its task was.
+struct Read<'a> {
+    inner: &'a Inner,
+    number: u64,
+}
+
+impl<'a> Read<'a> {
+    fn begin(inner: &'a Inner) -> Self {
+        Self { inner, number: inner.reads.lock().begin() }
+    }
+}
+
+impl Drop for Read<'_> {
+    fn drop(&mut self) {
+        self.inner.reads.lock().end(self.number);
     }
 }
 
@@ -133,9 +179,9 @@ pub(super) fn spawn(inner: &Arc<Inner>) {
 
 /// Reads one VM again and shows what was read. A failure leaves the last good picture, marked stale, and is logged.
 pub(super) async fn refresh(inner: &Inner, vm_uuid: Uuid) {
-    let number = inner.reads.lock().begin();
+    let read = Read::begin(inner);
     match inner.ports.hypervisor.observe(vm_uuid).await {
-        Ok(observed) => show(inner, number, vm_uuid, observed),
+        Ok(observed) => show(inner, read.number, vm_uuid, observed),
         Err(error) => {
             tracing::warn!(%vm_uuid, error = %error.chain(), "A VM could not be read");
             inner.world.update(|snapshot| inventory::mark_vm_stale(snapshot, vm_uuid));
@@ -146,7 +192,11 @@ pub(super) async fn refresh(inner: &Inner, vm_uuid: Uuid) {
 fn show(inner: &Inner, number: u64, vm_uuid: Uuid, observed: Option<ObservedVm>) {
     let now = inner.now();
     inner.world.update(|snapshot| {
-        if inner.reads.lock().admit(vm_uuid, number) {
+        let mut reads = inner.reads.lock();
+        if reads.admit(vm_uuid, number) {
+            if observed.is_none() {
+                reads.note_gone(vm_uuid, number);
+            }
             inventory::observe(snapshot, vm_uuid, observed, now);
         }
     });
@@ -154,7 +204,8 @@ fn show(inner: &Inner, number: u64, vm_uuid: Uuid, observed: Option<ObservedVm>)
 
 /// Reads every domain and shows them; VMs that libvirt has no longer lose their observed side.
 async fn relist(inner: &Inner) -> Result<()> {
-    let number = inner.reads.lock().begin();
+    let read = Read::begin(inner);
+    let number = read.number;
     let domains = inner.ports.hypervisor.list_domains().await?;
     let now = inner.now();
     let seen: HashSet<Uuid> = domains.iter().map(|d| d.vm_uuid).collect();
@@ -399,6 +450,40 @@ mod tests {
         assert_eq!(dirty.next_due(), None);
         assert_eq!(dirty.take(&order, &HashSet::from([vm])), None, "it is being read");
         assert_eq!(dirty.take(&order, &none), Some(vm));
+    }
+
+    #[test]
+    fn of_vms_that_are_gone_the_last_ones_are_remembered_and_those_that_an_older_read_may_still_tell_of() {
+        let mut order = ReadOrder::default();
+        let old = order.begin();
+        for number in 0..1000 {
+            let (vm, read) = (Uuid::from_u128(number), order.begin());
+            assert!(order.admit(vm, read));
+            order.note_gone(vm, read);
+            order.end(read);
+        }
+        assert_eq!(order.applied.len(), 1000);
+        assert!(!order.admit(Uuid::from_u128(0), old), "an old read must not bring it back");
+        order.end(old);
+        assert_eq!((order.applied.len(), order.gone.len(), order.running.len()), (GONE_MAX, GONE_MAX, 0));
+        assert!(order.applied.contains_key(&Uuid::from_u128(999)));
+    }
+
+    #[test]
+    fn a_vm_that_came_back_is_not_forgotten_with_the_one_that_was_gone() {
+        let (vm, mut order) = (Uuid::from_u128(1), ReadOrder::default());
+        let gone = order.begin();
+        assert!(order.admit(vm, gone));
+        order.note_gone(vm, gone);
+        let back = order.begin();
+        assert!(order.admit(vm, back));
+        for number in 2..1000 {
+            let read = order.begin();
+            order.note_gone(Uuid::from_u128(number), read);
+            order.end(read);
+        }
+        [gone, back].into_iter().for_each(|read| order.end(read));
+        assert_eq!(order.applied.get(&vm), Some(&back));
     }
 
     #[test]

@@ -43,14 +43,14 @@ impl Domain {
     pub(super) fn new(spec: &DomainSpec, heeds_requests: bool) -> Self {
         let observed = ObservedVm {
             vm_uuid: spec.vm_uuid,
-            domain_name: spec.domain_name.clone(),
+            domain_name: spec.domain_name.as_str().into(),
             power: PowerState::Off,
             reason: StateReason::Unknown,
             is_persistent: true,
             auto_start: spec.auto_start,
             cpu_cores: spec.cpu_cores,
             memory_bytes: spec.memory_bytes,
-            architecture: spec.architecture.clone(),
+            architecture: spec.architecture.as_str().into(),
             firmware: spec.firmware,
             disks: disks_of(spec),
             nics: nics_of(spec),
@@ -107,7 +107,7 @@ impl Domain {
         self.observed.reason = reason;
         for (index, nic) in self.observed.nics.iter_mut().enumerate() {
             let [.., a, b, c] = nic.mac_address.0;
-            nic.target_device = is_on(power).then(|| format!("vnet{index}{a:02x}{b:02x}{c:02x}"));
+            nic.target_device = is_on(power).then(|| format!("vnet{index}{a:02x}{b:02x}{c:02x}").into());
         }
     }
 
@@ -255,15 +255,15 @@ pub(super) fn is_on(power: PowerState) -> bool {
 
 fn disks_of(spec: &DomainSpec) -> Vec<ObservedDisk> {
     let disks = spec.disks.iter().map(|disk| ObservedDisk {
-        device: disk.device.clone(),
-        bus: disk.bus.clone(),
+        device: disk.device.as_str().into(),
+        bus: disk.bus.as_str().into(),
         kind: "disk".into(),
-        path: disk.path.clone(),
-        format: disk.format.clone(),
+        path: disk.path.as_str().into(),
+        format: disk.format.as_str().into(),
     });
     let disc = match &spec.boot {
         BootSource::Iso { path } => {
-            Some(ObservedDisk { device: "sda".into(), bus: "sata".into(), kind: "cdrom".into(), path: path.clone(), format: "raw".into() })
+            Some(ObservedDisk { device: "sda".into(), bus: "sata".into(), kind: "cdrom".into(), path: path.into(), format: "raw".into() })
         }
         BootSource::Disk | BootSource::Kernel { .. } => None,
     };
@@ -273,9 +273,9 @@ fn disks_of(spec: &DomainSpec) -> Vec<ObservedDisk> {
 fn nics_of(spec: &DomainSpec) -> Vec<ObservedNic> {
     let nics = spec.nics.iter().map(|nic| ObservedNic {
         mac_address: nic.mac_address,
-        source: nic.source.clone(),
+        source: nic.source.as_str().into(),
         target_device: None,
-        model: nic.model.clone(),
+        model: nic.model.as_str().into(),
     });
     nics.collect()
 }

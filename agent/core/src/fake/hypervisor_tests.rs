@@ -27,7 +27,7 @@ fn spec(number: u128) -> DomainSpec {
         resized_from: None,
         image: None,
         tenant_uuid: Uuid::nil(),
-        user_name: String::new(),
+        user_name: Default::default(),
         boot: BootSource::Disk,
         firmware: Firmware::Bios,
         architecture: "x86_64".into(),

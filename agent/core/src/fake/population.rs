@@ -396,7 +396,7 @@ fn stranger(index: u32) -> ObservedVm {
     let shape = pick(&SHAPES, shape_of(index)).1;
     ObservedVm {
         vm_uuid: uuid(Of::Vm, index),
-        domain_name: format!("stranger-{:04}", index + 1),
+        domain_name: format!("stranger-{:04}", index + 1).into(),
         power: if (index / 100).is_multiple_of(2) { PowerState::Running } else { PowerState::Off },
         reason: StateReason::Unknown,
         is_persistent: true,
@@ -409,7 +409,7 @@ fn stranger(index: u32) -> ObservedVm {
             device: "vda".into(),
             bus: "virtio".into(),
             kind: "disk".into(),
-            path: format!("/srv/vms/stranger-{index}.qcow2"),
+            path: format!("/srv/vms/stranger-{index}.qcow2").into(),
             format: "qcow2".into(),
         }],
         nics: vec![ObservedNic { mac_address: mac_of(index), source: LAN.1.into(), target_device: None, model: "virtio".into() }],

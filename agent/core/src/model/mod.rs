@@ -1,6 +1,7 @@
 //! What a node is made of: plain data, checked names and units, no behaviour that reaches outside.
 //!
-//! Sizes are bytes, times are UTC nanoseconds ([`Timestamp`]), identifiers are UUIDs. Dialects convert at their edge.
+//! Sizes are bytes, times are UTC nanoseconds ([`Timestamp`]), identifiers are UUIDs. Dialects convert at their edge. Short texts that each
+//! of thousands of VMs has are [`SmolStr`](smol_str::SmolStr): up to 23 bytes lie where the text is held, longer ones are shared.
 
 mod account;
 mod dialect_record;
@@ -15,6 +16,7 @@ mod snapshot;
 mod statistics;
 mod time;
 mod vm;
+mod vm_map;
 mod vm_state;
 mod volume;
 
@@ -31,6 +33,7 @@ pub use snapshot::Snapshot;
 pub use statistics::*;
 pub use time::Timestamp;
 pub use vm::*;
+pub use vm_map::*;
 pub use vm_state::*;
 pub use volume::*;
 

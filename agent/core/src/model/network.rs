@@ -3,6 +3,7 @@
 use super::MacAddress;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 use std::net::Ipv4Addr;
 use uuid::Uuid;
 
@@ -80,7 +81,7 @@ pub struct Nic {
     /// Network it is on.
     pub network_uuid: Uuid,
     /// Name of that network when the NIC was made.
-    pub network_name: String,
+    pub network_name: SmolStr,
     /// True where the network is a host bridge and not a libvirt network.
     pub is_host_bridge: bool,
     /// Its own address, unique on this node.
@@ -88,5 +89,5 @@ pub struct Nic {
     /// Address reserved for it, where DHCP is ours.
     pub ip_address: Option<Ipv4Addr>,
     /// Device model, `virtio` unless asked otherwise.
-    pub model: String,
+    pub model: SmolStr,
 }

@@ -2,7 +2,7 @@
 
 use super::{
     ConnectionState, Event, HostCapabilities, HostFacts, HostSettings, Image, Job, MacAddress, Network, Nic, PoolSpace, ResourceType,
-    Specification, Timestamp, Vm, Volume,
+    Specification, Timestamp, VmMap, Volume,
 };
 use imbl::OrdMap;
 use std::net::Ipv4Addr;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     /// Every VM, unmanaged ones included.
-    pub vms: OrdMap<Uuid, Arc<Vm>>,
+    pub vms: VmMap,
     /// Every disk of ours.
     pub volumes: OrdMap<Uuid, Arc<Volume>>,
     /// Every image.

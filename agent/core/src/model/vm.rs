@@ -3,6 +3,7 @@
 use super::{Job, MacAddress, Named, Nic, PowerState, StateReason, Timestamp, VmStatus, status_of};
 use crate::error::ErrorRecord;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -113,19 +114,19 @@ pub struct VmRecord {
     pub specification: Option<Named>,
     /// The shape from before the last resize, until that is confirmed or reverted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resized_from: Option<FormerShape>,
+    pub resized_from: Option<Box<FormerShape>>,
     /// Image it was made from.
     pub image: Option<Named>,
     /// Tenant.
     pub tenant_uuid: Uuid,
     /// Who created it.
-    pub user_name: String,
+    pub user_name: SmolStr,
     /// What it boots from.
     pub boot: BootSource,
     /// Firmware.
     pub firmware: Firmware,
     /// `x86_64`, `aarch64`, …
-    pub architecture: String,
+    pub architecture: SmolStr,
     /// Start with the host.
     pub auto_start: bool,
     /// Refuses delete and stop while set.
@@ -159,22 +160,22 @@ pub struct VmRecord {
     /// Last time it was started.
     pub start_time: Option<Timestamp>,
     /// Why it is in state `error`, if it is.
-    pub error: Option<ErrorRecord>,
+    pub error: Option<Box<ErrorRecord>>,
 }
 
 /// A disk of a domain as libvirt has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedDisk {
     /// `vda`, `sda`, …
-    pub device: String,
+    pub device: SmolStr,
     /// `virtio`, `sata`, …
-    pub bus: String,
+    pub bus: SmolStr,
     /// `disk` or `cdrom`.
-    pub kind: String,
+    pub kind: SmolStr,
     /// File or block device, empty for an empty drive.
-    pub path: String,
+    pub path: SmolStr,
     /// `qcow2`, `raw`, …
-    pub format: String,
+    pub format: SmolStr,
 }
 
 /// A NIC of a domain as libvirt has it.
@@ -183,11 +184,11 @@ pub struct ObservedNic {
     /// Its address.
     pub mac_address: MacAddress,
     /// libvirt network or host bridge.
-    pub source: String,
+    pub source: SmolStr,
     /// Tap device on the host while running.
-    pub target_device: Option<String>,
+    pub target_device: Option<SmolStr>,
     /// Device model.
-    pub model: String,
+    pub model: SmolStr,
 }
 
 /// What we write into a domain's definition so that a lost store can be rebuilt from libvirt alone.
@@ -203,7 +204,7 @@ pub struct ObservedVm {
     /// Identity.
     pub vm_uuid: Uuid,
     /// Domain name.
-    pub domain_name: String,
+    pub domain_name: SmolStr,
     /// What it does.
     pub power: PowerState,
     /// Why.
@@ -217,7 +218,7 @@ pub struct ObservedVm {
     /// Bytes of memory.
     pub memory_bytes: u64,
     /// `x86_64`, …
-    pub architecture: String,
+    pub architecture: SmolStr,
     /// Firmware.
     pub firmware: Firmware,
     /// Disks in definition order.
@@ -266,7 +267,7 @@ pub enum Freshness {
 }
 
 /// A VM as readers see it: record, observation and running job together.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Vm {
     /// What was asked for; absent for an unmanaged VM.
     pub record: Option<Arc<VmRecord>>,
@@ -429,7 +430,7 @@ impl Vm {
 
     /// The shape that it can go back to: it was resized and awaits that somebody confirms or reverts that.
     pub fn resized_from(&self) -> Option<&FormerShape> {
-        self.record.as_ref()?.resized_from.as_ref()
+        self.record.as_ref()?.resized_from.as_deref()
     }
 
     /// Identity. Every VM has a record or an observation.

@@ -32,7 +32,7 @@ pub(super) fn plan_nics(view: &PlanView<'_>, inputs: &[NicInput]) -> Result<Vec<
         nics.push(Nic {
             interface_uuid: Uuid::new_v4(),
             network_uuid: network.network_uuid,
-            network_name: network.network_name.clone(),
+            network_name: network.network_name.as_str().into(),
             is_host_bridge: network.is_host_bridge,
             mac_address,
             ip_address,

@@ -73,7 +73,7 @@ fn record_of(observed: &ObservedVm, vm_name: String, view: &PlanView<'_>) -> VmR
     VmRecord {
         vm_uuid: observed.vm_uuid,
         vm_name,
-        domain_name: observed.domain_name.clone(),
+        domain_name: observed.domain_name.to_string(),
         description: String::new(),
         cpu_cores: observed.cpu_cores,
         memory_bytes: observed.memory_bytes,
@@ -81,7 +81,7 @@ fn record_of(observed: &ObservedVm, vm_name: String, view: &PlanView<'_>) -> VmR
         resized_from: None,
         image: None,
         tenant_uuid: DEFAULT_TENANT_UUID,
-        user_name: view.caller.user_name.clone(),
+        user_name: view.caller.user_name.as_str().into(),
         boot: BootSource::Disk,
         firmware: observed.firmware,
         architecture: observed.architecture.clone(),

@@ -1,70 +1,19 @@
 //! Is there room on this node? One answer for real requests and for dry runs.
 
 use super::PlanView;
-use crate::model::{DesiredPower, PowerState, Snapshot, VerbKind, Vm};
+use crate::model::{Promised, QEMU_OVERHEAD_BYTES, Snapshot};
 use crate::port::VOLUMES_POOL;
 use crate::{Result, fail};
 use uuid::Uuid;
 
-/// Memory a QEMU process takes beside its guest's.
-pub const QEMU_OVERHEAD_BYTES: u64 = 64 << 20;
-
-/// Guests that run, or are about to, without `except`.
-fn guests(snapshot: &Snapshot, except: Option<Uuid>) -> impl Iterator<Item = &Vm> {
-    let takes_room = |vm: &&Vm| {
-        let is_on = vm.observed.as_ref().is_some_and(|o| !matches!(o.power, PowerState::Off | PowerState::Crashed | PowerState::Saved));
-        is_on || vm.job.as_ref().is_some_and(|job| is_about_to_run(vm, job.verb))
-    };
-    snapshot.vms.iter().filter(move |(uuid, _)| Some(**uuid) != except).map(|(_, vm)| vm.as_ref()).filter(takes_room)
-}
-
-fn is_about_to_run(vm: &Vm, verb: VerbKind) -> bool {
-    match verb {
-        VerbKind::CreateVm | VerbKind::StartVm => true,
-        // Off for a moment, and running again where it should run.
-        VerbKind::ResizeVm | VerbKind::RevertResize => vm.record.as_ref().is_some_and(|r| r.desired_power == DesiredPower::On),
-        _ => false,
-    }
-}
-
-/// What a guest takes: as it is, or while it changes, the more of what it has and of what it was promised.
-fn taken<T: Ord + Default>(vm: &Vm, observed: Option<T>, promised: Option<T>) -> T {
-    let taken = if vm.job.is_some() { observed.max(promised) } else { observed.or(promised) };
-    taken.unwrap_or_default()
-}
-
-/// What guests take together.
-#[derive(Debug, Default)]
-struct Taken {
-    /// Bytes, QEMU's own included.
-    memory_bytes: u64,
-    /// Virtual processors.
-    cpu_cores: u64,
-}
-
-impl Taken {
-    /// By all guests but `except`. One pass: each start looks at every VM of the node.
-    fn by(snapshot: &Snapshot, except: Option<Uuid>) -> Self {
-        guests(snapshot, except).fold(Self::default(), |sum, vm| {
-            let (observed, record) = (vm.observed.as_ref(), vm.record.as_ref());
-            let memory_bytes = taken(vm, observed.map(|o| o.memory_bytes), record.map(|r| r.memory_bytes));
-            let cpu_cores = taken(vm, observed.map(|o| o.cpu_cores), record.map(|r| r.cpu_cores));
-            Self {
-                memory_bytes: sum.memory_bytes.saturating_add(memory_bytes).saturating_add(QEMU_OVERHEAD_BYTES),
-                cpu_cores: sum.cpu_cores + u64::from(cpu_cores),
-            }
-        })
-    }
-}
-
 /// Memory promised to guests that run or are about to, bytes, QEMU's own included.
 pub fn promised_memory_bytes(snapshot: &Snapshot) -> u64 {
-    Taken::by(snapshot, None).memory_bytes
+    snapshot.vms.promised().memory_bytes()
 }
 
 /// Virtual processors promised to guests that run or are about to.
 pub fn promised_cpu_cores(snapshot: &Snapshot) -> u64 {
-    Taken::by(snapshot, None).cpu_cores
+    snapshot.vms.promised().cpu_cores()
 }
 
 /// Refuses a VM that does not fit beside those that run: memory and processors, each with its ratio, memory also with its reservation.
@@ -77,8 +26,9 @@ pub fn check_capacity(view: &PlanView<'_>, vm_uuid: Uuid, cpu_cores: u32, memory
     let host_bytes = snapshot.facts.memory_bytes.saturating_sub(settings.reserved_memory_bytes);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)] // a ratio of bytes; `as` saturates
     let allowed_bytes = (host_bytes as f64 * settings.memory_ratio) as u64;
-    let others = Taken::by(snapshot, Some(vm_uuid));
-    let free_bytes = allowed_bytes.saturating_sub(others.memory_bytes);
+    let own = snapshot.vms.get(&vm_uuid).map_or_else(Promised::default, |vm| Promised::by(vm));
+    let others = snapshot.vms.promised().minus(own);
+    let free_bytes = allowed_bytes.saturating_sub(others.memory_bytes());
     let asked_bytes = memory_bytes.saturating_add(QEMU_OVERHEAD_BYTES);
     if asked_bytes > free_bytes {
         return Err(fail!(HostInsufficient,
@@ -88,7 +38,7 @@ pub fn check_capacity(view: &PlanView<'_>, vm_uuid: Uuid, cpu_cores: u32, memory
     let Some(capabilities) = &snapshot.capabilities else { return Ok(()) };
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates
     let allowed = ((f64::from(capabilities.cpu_threads) * settings.cpu_ratio) as u64).max(1);
-    let free = allowed.saturating_sub(others.cpu_cores);
+    let free = allowed.saturating_sub(others.cpu_cores());
     if u64::from(cpu_cores) > free {
         return Err(fail!(HostInsufficient,
             "cpu_cores: {cpu_cores} are asked for, {free} of {allowed} are free";

@@ -82,10 +82,10 @@ pub(super) fn assess(input: &CreateVmInput, view: &PlanView<'_>, findings: &mut 
         resized_from: None,
         image: root.image.clone(),
         tenant_uuid: DEFAULT_TENANT_UUID,
-        user_name: view.caller.user_name.clone(),
+        user_name: view.caller.user_name.as_str().into(),
         boot: root.boot.clone(),
         firmware,
-        architecture,
+        architecture: architecture.into(),
         auto_start: input.auto_start,
         locked: false,
         restart_on_crash: input.restart_on_crash,
@@ -473,7 +473,7 @@ impl Verb for CreateVm {
             let record = Arc::make_mut(record);
             record.start_time = None;
             record.desired_power = DesiredPower::Off;
-            record.error = Some(error.clone());
+            record.error = Some(Box::new(error.clone()));
         }
         writes
     }

@@ -190,7 +190,7 @@ impl Verb for DeleteVm {
         record.update_time = now;
         match error.code {
             ErrorCode::JobCanceled => record.desired_power = wished_again(record.desired_power, self.desired_before),
-            _ => record.error = Some(error.clone()),
+            _ => record.error = Some(Box::new(error.clone())),
         }
         vec![Write::PutVm(Arc::new(record))]
     }

@@ -30,9 +30,9 @@ pub(crate) fn domain_of(record: &VmRecord, volumes: &[Arc<Volume>], seed_path: O
         .iter()
         .map(|nic| DomainNic {
             mac_address: nic.mac_address,
-            source: nic.network_name.clone(),
+            source: nic.network_name.to_string(),
             is_host_bridge: nic.is_host_bridge,
-            model: nic.model.clone(),
+            model: nic.model.to_string(),
         })
         .collect();
     DomainSpec {
@@ -41,7 +41,7 @@ pub(crate) fn domain_of(record: &VmRecord, volumes: &[Arc<Volume>], seed_path: O
         title: record.vm_name.clone(),
         cpu_cores: record.cpu_cores,
         memory_bytes: record.memory_bytes,
-        architecture: record.architecture.clone(),
+        architecture: record.architecture.to_string(),
         firmware: record.firmware,
         boot: record.boot.clone(),
         disks,

@@ -40,7 +40,7 @@ mod update_specification;
 mod update_vm;
 mod world;
 
-pub use capacity::{QEMU_OVERHEAD_BYTES, check_capacity, check_storage, promised_cpu_cores, promised_memory_bytes};
+pub use capacity::{check_capacity, check_storage, promised_cpu_cores, promised_memory_bytes};
 pub(crate) use check::busy_detail;
 pub(crate) use domain::domain_of;
 pub use domain::domain_spec;

@@ -71,12 +71,13 @@ pub(super) fn plan(input: &ResizeVmInput, view: PlanView<'_>) -> Result<Planned>
     set_shape(&mut after, input, &view)?;
     check::shape(&view, after.cpu_cores, after.memory_bytes)?;
     super::check_capacity(&view, input.vm_uuid, after.cpu_cores, after.memory_bytes)?;
-    after.resized_from = input.keeps_previous.then(|| FormerShape {
+    let former = || FormerShape {
         cpu_cores: record.cpu_cores,
         memory_bytes: record.memory_bytes,
         specification: record.specification.clone(),
         was_running: is_running,
-    });
+    };
+    after.resized_from = input.keeps_previous.then(|| Box::new(former()));
     Ok(planned(VerbKind::ResizeVm, &target, after, is_running, view))
 }
 
@@ -98,7 +99,7 @@ fn set_shape(record: &mut VmRecord, input: &ResizeVmInput, view: &PlanView<'_>) 
 pub(super) fn former_shape(record: &VmRecord) -> Result<&FormerShape> {
     record
         .resized_from
-        .as_ref()
+        .as_deref()
         .ok_or_else(|| fail!(VmStateNotAllowed, "no resize of it awaits to be confirmed or reverted"; "没有待确认或待回退的规格调整"))
 }
 

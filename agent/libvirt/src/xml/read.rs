@@ -80,11 +80,11 @@ fn firmware(root: Node<'_, '_>) -> Firmware {
 fn disk_of(disk: Node<'_, '_>) -> ObservedDisk {
     let attribute = |element, name| child_attribute(disk, element, name).unwrap_or_default().to_owned();
     ObservedDisk {
-        device: attribute("target", "dev"),
-        bus: attribute("target", "bus"),
-        kind: disk.attribute("device").unwrap_or("disk").to_owned(),
-        path: child(disk, "source").map(disk_path).unwrap_or_default(),
-        format: attribute("driver", "type"),
+        device: attribute("target", "dev").into(),
+        bus: attribute("target", "bus").into(),
+        kind: disk.attribute("device").unwrap_or("disk").into(),
+        path: child(disk, "source").map(disk_path).unwrap_or_default().into(),
+        format: attribute("driver", "type").into(),
     }
 }
 
@@ -106,9 +106,9 @@ fn nic_of(nic: Node<'_, '_>) -> Option<ObservedNic> {
     let source = source.and_then(|s| ["network", "bridge", "dev"].iter().find_map(|name| s.attribute(*name)));
     Some(ObservedNic {
         mac_address: child_attribute(nic, "mac", "address")?.parse().ok()?,
-        source: source.unwrap_or_default().to_owned(),
-        target_device: child_attribute(nic, "target", "dev").map(str::to_owned),
-        model: child_attribute(nic, "model", "type").unwrap_or_default().to_owned(),
+        source: source.unwrap_or_default().into(),
+        target_device: child_attribute(nic, "target", "dev").map(Into::into),
+        model: child_attribute(nic, "model", "type").unwrap_or_default().into(),
     })
 }
 

@@ -38,7 +38,7 @@ fn busy(subject: u128, second: i64, load: f64) -> HistoryPoint {
         write_requests: load * 55.5,
     };
     let nic = NicRates {
-        interface_name: format!("vnet{subject}"),
+        interface_name: format!("vnet{subject}").into(),
         mac_address: Some(MacAddress::from_seed([1, 2, 3])),
         receive_bytes: load * 3.3e6,
         send_bytes: load * 4.4e5,

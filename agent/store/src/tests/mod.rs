@@ -114,7 +114,7 @@ fn vm(number: u128) -> VmRecord {
         create_time: time(1),
         update_time: time(2),
         start_time: None,
-        error: Some(hvnode_core::fail!(VmStartFailed, "no"; "不").record()),
+        error: Some(Box::new(hvnode_core::fail!(VmStartFailed, "no"; "不").record())),
     }
 }
 

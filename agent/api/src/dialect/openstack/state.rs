@@ -122,7 +122,7 @@ mod tests {
             auto_start: false,
             cpu_cores: 1,
             memory_bytes: 1,
-            architecture: String::new(),
+            architecture: Default::default(),
             firmware: Default::default(),
             disks: Vec::new(),
             nics: Vec::new(),

@@ -1,6 +1,7 @@
 //! Averages of points over buckets of time. Pure.
 
 use crate::model::{CpuModes, DiskRates, MacAddress, MemoryView, NicRates, Timestamp, UsagePoint};
+use smol_str::SmolStr;
 use std::time::Duration;
 
 /// Most disks, NICs and processors of one bucket; what comes on top is left out, so that no bucket grows without end.
@@ -66,13 +67,13 @@ struct MemoryMeans {
 
 #[derive(Debug, Clone)]
 struct DiskMeans {
-    device: String,
+    device: SmolStr,
     rates: [Mean; 4],
 }
 
 #[derive(Debug, Clone)]
 struct NicMeans {
-    interface_name: String,
+    interface_name: SmolStr,
     mac_address: Option<MacAddress>,
     rates: [Mean; 8],
 }
@@ -86,7 +87,8 @@ pub(super) struct Average {
     cpu_usage: Mean,
     cores: Vec<Mean>,
     cpu_delay: Mean,
-    modes: [Mean; 4],
+    /// The host's alone.
+    modes: Option<Box<[Mean; 4]>>,
     /// Guest's view, host's view: they do not mix.
     memory: [MemoryMeans; 2],
     resident: Mean,
@@ -114,7 +116,7 @@ impl Average {
         self.add_cores(&point.core_usage_percents, weight);
         if let Some(modes) = point.cpu_modes {
             let parts = [modes.user_percent, modes.system_percent, modes.iowait_percent, modes.steal_percent];
-            self.modes.iter_mut().zip(parts).for_each(|(mean, part)| mean.add(Some(part), weight));
+            self.modes.get_or_insert_default().iter_mut().zip(parts).for_each(|(mean, part)| mean.add(Some(part), weight));
         }
         self.add_memory(point, weight);
         self.swap[0].add(point.swap_in_bytes, weight);
@@ -150,6 +152,8 @@ impl Average {
         let index = self.disks.iter().position(|means| means.device == disk.device).or_else(|| {
             let is_room = self.disks.len() < PARTS_MAX;
             is_room.then(|| {
+                // Most have one; room for four would be a third of a history.
+                self.disks.reserve_exact(1);
                 self.disks.push(DiskMeans { device: disk.device.clone(), rates: [Mean::default(); 4] });
                 self.disks.len() - 1
             })
@@ -172,6 +176,7 @@ impl Average {
                 index
             }
             None if self.nics.len() < PARTS_MAX => {
+                self.nics.reserve_exact(1);
                 self.nics.push(fresh());
                 self.nics.len() - 1
             }
@@ -196,7 +201,6 @@ impl Average {
             return None;
         }
         let percent = |mean: Mean| mean.value().map(|percent| percent.clamp(0.0, 100.0));
-        let modes = self.modes.map(|mean| percent(mean).unwrap_or(0.0));
         let [guest, host] = self.memory;
         let (memory, memory_view) =
             if guest.weight > 0.0 && guest.weight >= host.weight { (guest, MemoryView::Guest) } else { (host, MemoryView::Host) };
@@ -206,11 +210,9 @@ impl Average {
             cpu_usage_percent: percent(self.cpu_usage),
             core_usage_percents: self.cores.iter().map(|mean| percent(*mean).unwrap_or(0.0)).collect(),
             cpu_delay_percent: percent(self.cpu_delay),
-            cpu_modes: (self.modes[0].weight > 0.0).then_some(CpuModes {
-                user_percent: modes[0],
-                system_percent: modes[1],
-                iowait_percent: modes[2],
-                steal_percent: modes[3],
+            cpu_modes: self.modes.as_ref().map(|modes| {
+                let [user_percent, system_percent, iowait_percent, steal_percent] = modes.map(|mean| percent(mean).unwrap_or(0.0));
+                CpuModes { user_percent, system_percent, iowait_percent, steal_percent }
             }),
             memory_bytes: memory.total.bytes(),
             memory_used_bytes: memory.used.bytes(),
@@ -295,6 +297,14 @@ mod tests {
         average.add(&point(2, None), 1.0);
         average.add(&UsagePoint { disks: vec![disk(50.0)], ..point(3, None) }, 1.0);
         assert_eq!(average.point(Timestamp::default()).unwrap().disks, [disk(20.0)]);
+    }
+
+    #[test]
+    fn a_bucket_takes_no_room_for_disks_and_nics_that_are_not_there() {
+        let disk = DiskRates { device: "vda".into(), read_bytes: 1.0, write_bytes: 0.0, read_requests: 0.0, write_requests: 0.0 };
+        let mut average = Average::default();
+        average.add(&UsagePoint { disks: vec![disk; 1], ..point(1, None) }, 1.0);
+        assert_eq!((average.disks.capacity(), average.nics.capacity(), average.modes.is_none()), (1, 0, true));
     }
 
     #[test]

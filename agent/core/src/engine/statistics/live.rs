@@ -3,8 +3,9 @@
 use super::usage::{self, HypervisorRates, KernelRates, Known};
 use crate::model::{
     HostReading, HostSample, HypervisorSample, KernelSample, NicCounters, ObservedVm, PowerState, Readings, STALE_INTERVALS, SampleTime,
-    Snapshot, Tier, UsagePoint, VmReading, VmTarget,
+    Snapshot, Tier, UsagePoint, VmMap, VmReading, VmTarget,
 };
+use imbl::ordmap::DiffItem;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,6 +88,9 @@ impl LiveVm {
             return false;
         }
         self.name_nics(&mut sample.nics);
+        // Kept until the next one; collected from an unknown number they have room for four.
+        sample.vcpus.shrink_to_fit();
+        sample.nics.shrink_to_fit();
         if let Some(before) = self.kernel.take() {
             let is_same_run = (before.run_id, before.process_id) == (sample.run_id, sample.process_id);
             if is_same_run && sample.at.since(before.at) < SPAN_MIN {
@@ -108,6 +112,9 @@ impl LiveVm {
             return false;
         }
         self.name_nics(&mut sample.nics);
+        sample.vcpus.shrink_to_fit();
+        sample.disks.shrink_to_fit();
+        sample.nics.shrink_to_fit();
         if let Some(before) = self.hypervisor.take() {
             let is_same_run = before.run_id == sample.run_id;
             if is_same_run && sample.at.since(before.at) < SPAN_MIN {
@@ -157,7 +164,8 @@ pub(super) struct Live {
     vms: HashMap<Uuid, Box<LiveVm>>,
     host: Option<Arc<HostSample>>,
     host_has_rates: bool,
-    generation: Option<u64>,
+    /// The VMs as they were when they were last looked at: what both share is not looked at again.
+    seen: VmMap,
 }
 
 fn is_on(power: PowerState) -> bool {
@@ -167,28 +175,23 @@ fn is_on(power: PowerState) -> bool {
 impl Live {
     /// Takes over which VMs are on; those that are not any more go from `readings` too. True if there is a new one.
     pub(super) fn follow(&mut self, snapshot: &Snapshot, now: SampleTime, readings: &mut Readings) -> bool {
-        if self.generation.replace(snapshot.generation) == Some(snapshot.generation) {
-            return false;
-        }
+        let before = std::mem::replace(&mut self.seen, snapshot.vms.clone());
         let mut has_new = false;
-        let mut on = HashSet::with_capacity(self.vms.len());
-        for observed in snapshot.vms.values().filter_map(|vm| vm.observed.as_ref()).filter(|observed| is_on(observed.power)) {
-            on.insert(observed.vm_uuid);
-            let vm = self.vms.entry(observed.vm_uuid).or_insert_with(|| {
-                has_new = true;
-                Box::new(LiveVm::new(observed.clone(), now))
-            });
-            if !Arc::ptr_eq(&vm.observed, observed) {
+        for difference in before.diff(&snapshot.vms) {
+            let (vm_uuid, vm) = match difference {
+                DiffItem::Add(vm_uuid, vm) | DiffItem::Update { new: (vm_uuid, vm), .. } => (vm_uuid, Some(vm)),
+                DiffItem::Remove(vm_uuid, _) => (vm_uuid, None),
+            };
+            if let Some(observed) = vm.and_then(|vm| vm.observed.as_ref()).filter(|observed| is_on(observed.power)) {
+                let vm = self.vms.entry(*vm_uuid).or_insert_with(|| {
+                    has_new = true;
+                    Box::new(LiveVm::new(observed.clone(), now))
+                });
                 vm.observed = observed.clone();
+            } else if self.vms.remove(vm_uuid).is_some() {
+                readings.vms.remove(vm_uuid);
             }
         }
-        self.vms.retain(|uuid, _| {
-            let stays = on.contains(uuid);
-            if !stays {
-                readings.vms.remove(uuid);
-            }
-            stays
-        });
         has_new
     }
 

@@ -11,6 +11,7 @@ use crate::fake::{
 };
 use crate::model::*;
 use crate::port::{Clock, HistoryStore as _, Store as _};
+use smol_str::SmolStr;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use tokio::time::{Instant, sleep};
@@ -84,7 +85,7 @@ async fn bench() -> Bench {
 fn domain(vm_uuid: Uuid) -> ObservedVm {
     ObservedVm {
         vm_uuid,
-        domain_name: format!("vm-{vm_uuid}"),
+        domain_name: format!("vm-{vm_uuid}").into(),
         power: PowerState::Running,
         reason: StateReason::Booted,
         is_persistent: true,
@@ -117,7 +118,7 @@ fn busy(target: &VmTarget, at: SampleTime, run_id: u64, start: Duration) -> Kern
     let mut sample = KernelSample { vm_uuid: target.vm_uuid, at, run_id, cpu_time_nanoseconds: run, ..kernel(0) };
     sample.vcpus[0].time_nanoseconds = run;
     sample.memory_resident_bytes = (300 << 20) + run / 1_000_000;
-    let nic = |(name, _): &(String, MacAddress)| NicCounters {
+    let nic = |(name, _): &(SmolStr, MacAddress)| NicCounters {
         interface_name: name.clone(),
         receive_bytes: run / 1_000_000,
         ..NicCounters::default()

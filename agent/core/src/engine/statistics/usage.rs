@@ -76,6 +76,13 @@ fn span(before: SampleTime, after: SampleTime) -> u64 {
     u64::try_from(after.since(before).as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// A list without room for more: it is kept, and what is collected from an unknown number gets room for four.
+fn exact<T>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut list: Vec<T> = items.collect();
+    list.shrink_to_fit();
+    list
+}
+
 /// Rates between two samples of the kernel tier. `cpu_cores` counts where QEMU does not name its threads.
 pub(super) fn kernel_rates(before: &KernelSample, after: &KernelSample, cpu_cores: u32) -> Option<KernelRates> {
     let nanoseconds = span(before.at, after.at);
@@ -105,7 +112,7 @@ fn vcpu_rates(before: &[VcpuThread], after: &[VcpuThread], nanoseconds: u64) -> 
     let delay = growth(|vcpu| vcpu.delay_nanoseconds);
     Some(CpuRates {
         usage_percent: busy.as_ref().and_then(|busy| percent(sum(busy), whole)),
-        core_percents: busy.iter().flatten().filter_map(|busy| percent(*busy, nanoseconds)).collect(),
+        core_percents: exact(busy.iter().flatten().filter_map(|busy| percent(*busy, nanoseconds))),
         delay_percent: delay.and_then(|delay| percent(sum(&delay), whole)),
     })
 }
@@ -284,7 +291,7 @@ fn disk_rates(before: &[DiskCounters], after: &[DiskCounters], seconds: f64) -> 
             write_requests: rate(before.write_requests, after.write_requests, seconds)?,
         })
     };
-    after.iter().filter_map(rates).collect()
+    exact(after.iter().filter_map(rates))
 }
 
 fn nic_rates(before: &[NicCounters], after: &[NicCounters], seconds: f64) -> Vec<NicRates> {
@@ -304,5 +311,5 @@ fn nic_rates(before: &[NicCounters], after: &[NicCounters], seconds: f64) -> Vec
             send_drops: rate(before.send_drops, after.send_drops, seconds)?,
         })
     };
-    after.iter().filter_map(rates).collect()
+    exact(after.iter().filter_map(rates))
 }

@@ -549,3 +549,29 @@ async fn a_shutdown_waits_for_running_jobs_and_refuses_new_ones() {
     assert_eq!(bench.engine.job(accepted.job.job_uuid).await.unwrap().status, JobStatus::Succeeded);
     assert_eq!(code(bench.engine.submit(request(delete(vm))).await), ErrorCode::ResourceBusy);
 }
+
+#[tokio::test]
+async fn room_is_taken_by_a_vm_that_runs_and_given_back_by_one_that_is_off_or_gone() {
+    let bench = bench().await;
+    let promised = || bench.engine.snapshot().vms.promised();
+    let (vm, nothing) = (bench.vm("guest").await, crate::model::Promised::default());
+    let running = promised();
+    assert!(running.cpu_cores() > 0 && running.memory_bytes() > 0);
+    bench.run(stop(vm, true, None)).await.unwrap();
+    assert_eq!(promised(), nothing);
+    bench.run(ChangeInput::StartVm(VmOnlyInput { vm_uuid: vm })).await.unwrap();
+    assert_eq!(promised(), running);
+    bench.run(stop(vm, true, None)).await.unwrap();
+    assert_eq!(promised(), nothing);
+}
+
+#[tokio::test]
+async fn what_is_read_again_as_it_was_stays_where_it_lies_in_memory() {
+    let bench = bench().await;
+    let vm = bench.vm("same").await;
+    let observed = || bench.engine.snapshot().vms[&vm].observed.clone().unwrap();
+    crate::engine::observer::refresh(&bench.engine.inner, vm).await;
+    let before = observed();
+    crate::engine::observer::refresh(&bench.engine.inner, vm).await;
+    assert!(Arc::ptr_eq(&before, &observed()));
+}

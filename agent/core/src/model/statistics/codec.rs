@@ -220,8 +220,8 @@ impl<'a> Decoder<'a> {
         Some(octets)
     }
 
-    fn text(&mut self) -> Option<String> {
-        std::str::from_utf8(self.octets()?).ok().map(str::to_owned)
+    fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.octets()?).ok()
     }
 
     #[allow(clippy::cast_precision_loss)] // below 53 bits
@@ -262,13 +262,13 @@ impl<'a> Decoder<'a> {
     }
 
     fn disk(&mut self) -> Option<DiskRates> {
-        let device = self.text()?;
+        let device = self.text()?.into();
         let [read_bytes, write_bytes, read_requests, write_requests] = self.rates()?;
         Some(DiskRates { device, read_bytes, write_bytes, read_requests, write_requests })
     }
 
     fn nic(&mut self) -> Option<NicRates> {
-        let interface_name = self.text()?;
+        let interface_name = self.text()?.into();
         let mac_address = match *self.octets()? {
             [] => None,
             [a, b, c] => Some(MacAddress::from_seed([a, b, c])),

@@ -108,7 +108,7 @@ fn percent() -> impl Strategy<Value = f64> {
 
 prop_compose! {
     fn disk()(device in ".{0,12}", rates: [u32; 2], read_requests in rate(), write_requests in rate()) -> DiskRates {
-        DiskRates { device, read_bytes: rates[0].into(), write_bytes: rates[1].into(), read_requests, write_requests }
+        DiskRates { device: device.into(), read_bytes: rates[0].into(), write_bytes: rates[1].into(), read_requests, write_requests }
     }
 }
 
@@ -116,7 +116,7 @@ prop_compose! {
     fn nic()(name in ".{0,15}", mac: Option<[u8; 6]>, rates in prop::array::uniform8(rate())) -> NicRates {
         let [receive_bytes, send_bytes, receive_packets, send_packets, receive_errors, send_errors, receive_drops, send_drops] = rates;
         NicRates {
-            interface_name: name, mac_address: mac.map(MacAddress), receive_bytes, send_bytes, receive_packets, send_packets,
+            interface_name: name.into(), mac_address: mac.map(MacAddress), receive_bytes, send_bytes, receive_packets, send_packets,
             receive_errors, send_errors, receive_drops, send_drops,
         }
     }

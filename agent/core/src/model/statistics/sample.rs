@@ -1,6 +1,7 @@
 //! Samples: counters as the source gives them, with the time they were read at.
 
 use crate::model::{MacAddress, Timestamp};
+use smol_str::SmolStr;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -33,9 +34,9 @@ impl SampleTime {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DiskCounters {
     /// `vda`, …
-    pub device: String,
+    pub device: SmolStr,
     /// What is behind it: another file is another disk, even under the same name.
-    pub path: Option<String>,
+    pub path: Option<SmolStr>,
     /// Bytes read.
     pub read_bytes: u64,
     /// Bytes written.
@@ -64,7 +65,7 @@ pub struct DiskCounters {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NicCounters {
     /// Device name on the host (of the host's NIC, or the VM's tap).
-    pub interface_name: String,
+    pub interface_name: SmolStr,
     /// Address of the NIC, where known. Another address is another NIC, even under the same name.
     pub mac_address: Option<MacAddress>,
     /// Bytes received.
@@ -91,7 +92,7 @@ pub struct VmTarget {
     /// Which VM.
     pub vm_uuid: Uuid,
     /// Its NICs: device on the host, address in the guest.
-    pub nics: Vec<(String, MacAddress)>,
+    pub nics: Vec<(SmolStr, MacAddress)>,
 }
 
 /// Counters of the thread that runs one virtual processor.

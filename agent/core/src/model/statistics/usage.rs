@@ -1,13 +1,14 @@
 //! Points of usage: what is computed from samples, and what history is made of.
 
 use crate::model::{MacAddress, Timestamp};
+use smol_str::SmolStr;
 use std::time::Duration;
 
 /// Rates per second of one disk between two samples.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DiskRates {
     /// `vda`, …
-    pub device: String,
+    pub device: SmolStr,
     /// Bytes read per second.
     pub read_bytes: f64,
     /// Bytes written per second.
@@ -22,7 +23,7 @@ pub struct DiskRates {
 #[derive(Debug, Clone, PartialEq)]
 pub struct NicRates {
     /// Device name on the host.
-    pub interface_name: String,
+    pub interface_name: SmolStr,
     /// Address, where known.
     pub mac_address: Option<MacAddress>,
     /// Bytes received per second.

@@ -160,7 +160,7 @@ impl<'a> VmView<'a> {
             tenant_name: DEFAULT_TENANT_NAME,
             user_name: record.map(|r| r.user_name.as_str()),
             boot_type: firmware_word(record.map(|r| r.firmware).or(observed.map(|o| o.firmware)).unwrap_or_default()),
-            architecture: record.map(|r| &r.architecture).or(observed.map(|o| &o.architecture)).map_or("", String::as_str),
+            architecture: record.map(|r| &r.architecture).or(observed.map(|o| &o.architecture)).map_or("", |text| text),
             auto_start: record.map(|r| r.auto_start).or(observed.map(|o| o.auto_start)).unwrap_or(false),
             locked: record.is_some_and(|r| r.locked),
             console_type: record.map(|_| "vnc"),
@@ -170,7 +170,7 @@ impl<'a> VmView<'a> {
             update_time: record.map(|r| r.update_time.seconds()),
             start_time: record.and_then(|r| r.start_time).map(Timestamp::seconds),
             job_uuid: vm.job.as_ref().map(|job| job.job_uuid),
-            error_message: record.and_then(|r| r.error.clone()).map(|error| hvnode_core::AgentError::from(error).message()),
+            error_message: record.and_then(|r| r.error.clone()).map(|error| hvnode_core::AgentError::from(*error).message()),
         }
     }
 }

@@ -127,7 +127,7 @@ pub(in super::super) fn watch_create(shared: &Arc<Shared>, job: &Job) {
 async fn keep_failed(records: &Records, record: &VmRecord, job: &Job) {
     let mut failed = record.clone();
     failed.phase = VmPhase::Ready;
-    failed.error = job.error.clone();
+    failed.error = job.error.clone().map(Box::new);
     failed.update_time = job.finish_time.unwrap_or(failed.update_time);
     let id = failed.vm_uuid.to_string();
     if let Err(error) = records.put(DIALECT, FAILED_SERVER, &id, &failed).await {
