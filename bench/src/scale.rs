@@ -17,7 +17,7 @@ pub(crate) fn measure(settings: &Settings, rows: &mut Vec<Row>) -> Outcome<()> {
     let split = Split::of_this_machine();
     let folder = settings.folder("scale")?;
     let mut daemon = Daemon::simulated(&settings.daemon, &folder, &split.server_list())?;
-    first_answer(settings, &mut daemon, &split, "nothing known", 40.0, rows)?;
+    first_answer(settings, &mut daemon, &split, "nothing known", Target::AtMost(40.0), rows)?;
     let empty = memory(daemon.pid())?;
     let mut have = 0;
     let mut stages = Vec::new();
@@ -34,19 +34,20 @@ pub(crate) fn measure(settings: &Settings, rows: &mut Vec<Row>) -> Outcome<()> {
     rows.push(Row::new("VMs created and started, 32 clients", "1/s", filling).note("simulated; two durable commits each"));
     stage::tell("", &stages, rows);
     let bytes = (full.anonymous - empty.anonymous) / have as f64;
-    let note = "simulated, all running and sampled; the simulator's own record of each domain is in it";
-    rows.push(Row::new("memory of one VM more, 5000 running", "KiB", Samples::one(bytes)).target(Target::AtMost(6.0)).note(note));
-    first_answer(settings, &mut daemon, &split, "5000 VMs known", 150.0, rows)?;
+    // What the simulator itself takes, and makes anew at each start, is in these: the targets are with the group on libvirt's test driver.
+    let note = "simulated, all running and sampled; the simulator's own record of each domain is in it; target: test driver";
+    rows.push(Row::new("memory of one VM more, 5000 running", "KiB", Samples::one(bytes)).note(note));
+    first_answer(settings, &mut daemon, &split, "5000 VMs known", Target::None, rows)?;
     pause(Duration::from_secs(2));
     let known = memory(daemon.pid())?;
     let bytes = (known.anonymous - empty.anonymous) / have as f64;
-    let row = Row::new("memory of one VM more, 5000 known after a restart", "KiB", Samples::one(bytes)).target(Target::AtMost(6.0));
-    rows.push(row.note("records only: a simulated world does not outlive its daemon"));
+    let row = Row::new("memory of one VM more, 5000 known after a restart", "KiB", Samples::one(bytes));
+    rows.push(row.note("the simulator has made its domains anew from the records, and they are in it; target: test driver"));
     Ok(())
 }
 
 /// From exec to the first answer, against a bare server's.
-fn first_answer(settings: &Settings, daemon: &mut Daemon, split: &Split, what: &str, limit: f64, rows: &mut Vec<Row>) -> Outcome<()> {
+fn first_answer(settings: &Settings, daemon: &mut Daemon, split: &Split, what: &str, target: Target, rows: &mut Vec<Row>) -> Outcome<()> {
     let rounds = if settings.is_quick { 3 } else { 10 };
     let folder = settings.folder("scale")?;
     let (mut ours, mut theirs) = (Samples::default(), Samples::default());
@@ -57,7 +58,7 @@ fn first_answer(settings: &Settings, daemon: &mut Daemon, split: &Split, what: &
         let floor = Floor::start(&program, &folder, "start", b"{}", &split.server_list(), split.server_threads())?;
         theirs.push_milliseconds(floor.start_time);
     }
-    let row = Row::new(format!("exec to the first answer, {what}"), "ms", ours).floor(theirs).target(Target::AtMost(limit));
+    let row = Row::new(format!("exec to the first answer, {what}"), "ms", ours).floor(theirs).target(target);
     rows.push(row.note("simulated; the answer is a list of VMs"));
     Ok(())
 }
