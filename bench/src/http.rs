@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longest wait for a byte.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -137,11 +137,18 @@ pub(crate) fn post(path: &str, headers: &str, body: &Value) -> Vec<u8> {
 }
 
 /// A caller of the native API on the unix socket, where root needs no token.
-pub(crate) struct Native(Connection);
+pub(crate) struct Native {
+    address: Address,
+    connection: Connection,
+    last_used: Instant,
+}
+
+/// A connection that was not used for so long is opened anew: the node closes idle ones after 75 s.
+const IDLE_MAX: Duration = Duration::from_secs(30);
 
 impl Native {
     pub(crate) fn open(address: &Address) -> io::Result<Self> {
-        Connection::open(address).map(Self)
+        Ok(Self { address: address.clone(), connection: Connection::open(address)?, last_used: Instant::now() })
     }
 
     pub(crate) fn get(&mut self, path: &str) -> io::Result<Value> {
@@ -154,7 +161,11 @@ impl Native {
 
     /// The data of a success; anything else is an error with the node's own words.
     fn call(&mut self, path: &str, request: &[u8]) -> io::Result<Value> {
-        let reply = self.0.exchange(request)?;
+        if self.last_used.elapsed() > IDLE_MAX {
+            self.connection = Connection::open(&self.address)?;
+        }
+        let reply = self.connection.exchange(request)?;
+        self.last_used = Instant::now();
         let mut answer: Value = serde_json::from_slice(reply.body)?;
         if answer["status_code"] != 0 {
             return Err(io::Error::other(format!("{path}: {} {}", answer["status_code"], answer["message"])));

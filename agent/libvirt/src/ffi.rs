@@ -14,6 +14,7 @@ use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+use std::sync::OnceLock;
 use uuid::Uuid;
 use virt::connect::Connect;
 use virt::domain::Domain;
@@ -359,45 +360,71 @@ pub fn keep_memory_small() {
         libc::mallopt(libc::M_MMAP_THRESHOLD, GIVEN_BACK_BYTES);
         libc::mallopt(libc::M_ARENA_MAX, HEAPS_MAX);
     }
+    note_what_is_loaded();
 }
 
-/// Other C libraries give memory back by themselves.
+/// Other C libraries give memory of the heaps back by themselves.
 #[cfg(not(target_env = "gnu"))]
-pub fn keep_memory_small() {}
+pub fn keep_memory_small() {
+    note_what_is_loaded();
+}
 
-/// Gives back to the system what lies unused in the heaps, and lets go of the pages of this program's code and constants. Most of those
-/// were needed for the start alone; those that are used again come back one by one from the page cache.
+/// Code and constants that were there when the program began: its own, and those of the libraries it is linked with. They stay where they
+/// are as long as it runs; libraries that are opened later could go.
+static LOADED: OnceLock<Vec<Range<usize>>> = OnceLock::new();
+
+/// Gives back to the system what lies unused in the heaps, and lets go of the pages of code and constants that were loaded with the program.
+/// Most of those were needed for the start alone; those that are used again come back one by one from the page cache. Lets go of none unless
+/// [`keep_memory_small`] was called at the beginning.
 pub fn give_memory_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: touches only free memory of the heaps, under their own locks.
     unsafe {
         libc::malloc_trim(0);
     }
-    for Range { start, end } in own_pages() {
-        // SAFETY: a mapping of the running program's own file, never writable and never unmapped: what is let go is read again from the
-        // file as soon as it is touched, this very code included. A refusal leaves everything as it is.
+    let map = std::fs::read_to_string("/proc/self/smaps").unwrap_or_default();
+    let loaded = LOADED.get().map_or(&[][..], Vec::as_slice);
+    for Range { start, end } in unwritten(&map).filter(|range| loaded.contains(range)) {
+        // SAFETY: a private mapping of a file that is never unmapped, is not writable, and has no page that differs from the file: what is let
+        // go is read again from the file as soon as it is touched, this very code included. A refusal leaves everything as it is.
         let _refused = unsafe { libc::madvise(ptr::with_exposed_provenance_mut(start), end - start, libc::MADV_DONTNEED) };
     }
 }
 
-/// Where the code and the constants of this program lie in memory; empty where the system does not tell.
-fn own_pages() -> Vec<Range<usize>> {
-    let (Ok(maps), Ok(program)) = (std::fs::read_to_string("/proc/self/maps"), std::fs::read_link("/proc/self/exe")) else {
-        return Vec::new();
-    };
-    maps.lines().filter_map(|line| pages_of(line, &program.to_string_lossy())).collect()
+/// Remembers what is loaded now.
+fn note_what_is_loaded() {
+    let map = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    LOADED.get_or_init(|| map.lines().filter_map(pages_of).collect());
 }
 
-/// The range of a line of the memory map, `5581…-5582… r-xp 00400000 fe:00 1234   /usr/sbin/hvnoded`, if it is code of this file, or what
-/// lies before it from the file's beginning: constants. What is read-only further back was written to when the program was loaded.
-fn pages_of(line: &str, program: &str) -> Option<Range<usize>> {
-    let path = line.find('/').map(|from| &line[from..])?;
+/// Of a memory map with its numbers (`smaps`): code and constants of which no page was ever written to.
+fn unwritten(map: &str) -> impl Iterator<Item = Range<usize>> {
+    let mut range = None;
+    map.lines().filter_map(move |line| {
+        match line.strip_prefix("Anonymous:") {
+            None if line.contains('-') => range = pages_of(line),
+            None => {}
+            Some(written) if written.trim() == "0 kB" => return range.take(),
+            Some(_) => range = None,
+        }
+        None
+    })
+}
+
+/// The range of a line of the memory map, `5581…-5582… r-xp 00400000 fe:00 1234   /usr/sbin/hvnoded`, if it is code of a file, or what lies
+/// before it from the file's beginning: constants. What is read-only further back was written to when the file was loaded.
+fn pages_of(line: &str) -> Option<Range<usize>> {
     let mut fields = line.split_ascii_whitespace();
     let (start, end) = fields.next()?.split_once('-')?;
-    let (permissions, offset) = (fields.next()?, fields.next()?);
-    let is_ours = path == program && (permissions == "r-xp" || (permissions == "r--p" && offset.bytes().all(|digit| digit == b'0')));
+    let (permissions, offset, _device, _inode) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    let is_of_file = fields.next()?.starts_with('/');
+    let is_beginning = offset.bytes().all(|digit| digit == b'0');
     let address = |text| usize::from_str_radix(text, 16).ok();
-    if is_ours { Some(address(start)?..address(end)?) } else { None }
+    if is_of_file && (permissions == "r-xp" || (permissions == "r--p" && is_beginning)) {
+        Some(address(start)?..address(end)?)
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -405,27 +432,51 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_the_program_itself_never_writes_to_is_let_go_of() {
-        let line = |permissions: &str, path: &str| format!("55d0c0400000-55d0c0c00000 {permissions} 00400000 fe:00 131   {path}");
-        assert_eq!(pages_of(&line("r-xp", "/usr/sbin/hvnoded"), "/usr/sbin/hvnoded"), Some(0x55d0_c040_0000..0x55d0_c0c0_0000));
-        let constants = "55d0c0000000-55d0c0400000 r--p 00000000 fe:00 131   /usr/sbin/hvnoded";
-        assert_eq!(pages_of(constants, "/usr/sbin/hvnoded"), Some(0x55d0_c000_0000..0x55d0_c040_0000));
-        // A new version lies in its place already.
-        assert!(pages_of(&line("r-xp", "/usr/sbin/hvnoded (deleted)"), "/usr/sbin/hvnoded (deleted)").is_some());
-        for (permissions, path) in
-            [("r--p", "/usr/sbin/hvnoded"), ("rw-p", "/usr/sbin/hvnoded"), ("r-xp", "/usr/lib/libvirt.so.0"), ("r-xp", "")]
-        {
-            assert_eq!(pages_of(&line(permissions, path), "/usr/sbin/hvnoded"), None, "{permissions} {path}");
+    fn only_code_and_constants_of_files_are_let_go_of() {
+        let line = |rest: &str| format!("55d0c0400000-55d0c0c00000 {rest}");
+        let range = Some(0x55d0_c040_0000..0x55d0_c0c0_0000);
+        // The last: a new version lies in its place already.
+        for rest in [
+            "r-xp 00400000 fe:00 131   /usr/sbin/hvnoded",
+            "r--p 00000000 fe:00 9 /usr/lib/libvirt.so.0",
+            "r-xp 00400000 fe:00 131  /x (deleted)",
+        ] {
+            assert_eq!(pages_of(&line(rest)), range, "{rest}");
+        }
+        let others = [
+            "r--p 00400000 fe:00 131   /usr/sbin/hvnoded",
+            "rw-p 00000000 fe:00 131   /usr/sbin/hvnoded",
+            "r-xs 00000000 fe:00 131   /usr/sbin/hvnoded",
+            "r-xp 00000000 00:00 0     [vdso]",
+            "r-xp 00000000 00:00 0",
+        ];
+        for rest in others {
+            assert_eq!(pages_of(&line(rest)), None, "{rest}");
         }
     }
 
     #[test]
+    fn code_that_was_written_to_is_kept() {
+        let map = "1000-2000 r-xp 00000000 fe:00 1 /a\nRss:  4 kB\nAnonymous:             0 kB\nVmFlags: rd ex mr-mw\n\
+                   2000-3000 r-xp 00001000 fe:00 1 /a\nAnonymous:             4 kB\n\
+                   3000-4000 rw-p 00002000 fe:00 1 /a\nAnonymous:             0 kB\n";
+        let (kept, next) = {
+            let mut all = unwritten(map);
+            (all.next(), all.next())
+        };
+        assert_eq!((kept, next), (Some(0x1000..0x2000), None));
+    }
+
+    #[test]
     fn code_that_was_let_go_of_leaves_memory_and_runs_all_the_same() {
-        let code = own_pages();
-        assert!(code.iter().any(|range| range.contains(&(own_pages as *const () as usize))), "{code:?}");
+        note_what_is_loaded();
+        let loaded = LOADED.get().unwrap();
+        assert!(loaded.iter().any(|range| range.contains(&(note_what_is_loaded as *const () as usize))), "{loaded:?}");
         let resident = || -> usize {
             let text = std::fs::read_to_string("/proc/self/smaps").unwrap();
-            let mut lines = text.lines().skip_while(|line| pages_of(line, &std::env::current_exe().unwrap().to_string_lossy()).is_none());
+            let program = std::env::current_exe().unwrap();
+            let is_code = |line: &&str| line.contains(" r-xp ") && line.ends_with(&*program.to_string_lossy());
+            let mut lines = text.lines().skip_while(|line| !is_code(line));
             let line = lines.find(|line| line.starts_with("Rss:")).unwrap();
             line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
         };
