@@ -17,6 +17,10 @@ impl Samples {
         self.0.push(value);
     }
 
+    pub(crate) fn extend(&mut self, more: &Self) {
+        self.0.extend(&more.0);
+    }
+
     pub(crate) fn push_milliseconds(&mut self, time: Duration) {
         self.push(time.as_secs_f64() * 1e3);
     }
