@@ -191,8 +191,7 @@ impl Run {
             return Err(error);
         }
         tracing::warn!(step, error = %error.chain(), ?patience, "libvirt does not answer; the step runs again once it does");
-        let untold = self.note(step, StepStatus::Waiting).await;
-        self.told.extend(untold);
+        self.journal(step, StepStatus::Waiting).await;
         let world = self.inner.world.clone();
         let is_up = |snapshot: &Snapshot| snapshot.connection == ConnectionState::Up;
         let wait = async {
@@ -214,8 +213,7 @@ impl Run {
             return Err(error);
         }
         tracing::info!(step, waited = ?start.elapsed(), "libvirt answers again");
-        let untold = self.note(step, StepStatus::Started).await;
-        self.told.extend(untold);
+        self.journal(step, StepStatus::Started).await;
         Ok(())
     }
 
@@ -253,6 +251,12 @@ impl Run {
             self.job.progress_percent = percent;
             self.publish();
         }
+    }
+
+    /// Marks a step and writes it down.
+    async fn journal(&mut self, name: &'static str, status: StepStatus) {
+        let untold = self.note(name, status).await;
+        self.told.extend(untold);
     }
 
     /// Marks a step. The future writes it down, with the events that wait for a commit, and gives those that still wait; kernel-durable

@@ -96,8 +96,13 @@ impl VmMap {
 
     /// What all guests are promised together.
     pub fn promised(&self) -> Promised {
-        debug_assert_eq!(self.promised, self.map.values().map(|vm| Promised::by(vm)).fold(Promised::default(), Promised::plus));
+        debug_assert_eq!(self.promised, self.sum());
         self.promised
+    }
+
+    /// The same, made anew: what the sum that is kept is held against.
+    fn sum(&self) -> Promised {
+        self.map.values().map(|vm| Promised::by(vm)).fold(Promised::default(), Promised::plus)
     }
 }
 
@@ -135,10 +140,6 @@ mod tests {
         Arc::new(Vm::from_observed(Arc::new(observed), Timestamp::default()))
     }
 
-    fn sum(map: &VmMap) -> Promised {
-        map.values().map(|vm| Promised::by(vm)).fold(Promised::default(), Promised::plus)
-    }
-
     #[test]
     fn a_guest_that_is_off_takes_no_room_and_one_that_is_paused_does() {
         let uuid = Uuid::from_u128(1);
@@ -163,7 +164,7 @@ mod tests {
                     let power = [PowerState::Running, PowerState::Off, PowerState::Paused][power];
                     map.insert(uuid, vm(uuid, power, cpu_cores, memory_bytes));
                 }
-                prop_assert_eq!(map.promised(), sum(&map));
+                prop_assert_eq!(map.promised(), map.sum());
             }
             let uuids: Vec<Uuid> = map.keys().copied().collect();
             uuids.iter().for_each(|uuid| map.remove(uuid));
