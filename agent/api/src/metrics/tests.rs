@@ -5,6 +5,7 @@ use crate::test_support::{empty_snapshot, snapshot_source};
 use axum::body::Body;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING};
 use http_body_util::BodyExt;
+use hvnode_core::fake::plain_domain;
 use hvnode_core::model::*;
 use std::collections::BTreeSet;
 use tower::ServiceExt;
@@ -15,22 +16,7 @@ fn at(seconds: u64) -> SampleTime {
 }
 
 fn observed(number: u128, domain_name: &str) -> Arc<Vm> {
-    let observed = ObservedVm {
-        vm_uuid: Uuid::from_u128(number),
-        domain_name: domain_name.into(),
-        power: PowerState::Running,
-        reason: StateReason::Unknown,
-        is_persistent: true,
-        auto_start: false,
-        cpu_cores: 2,
-        memory_bytes: 1 << 30,
-        architecture: "x86_64".into(),
-        firmware: Firmware::Bios,
-        disks: Vec::new(),
-        nics: Vec::new(),
-        metadata: None,
-        metadata_is_broken: false,
-    };
+    let observed = ObservedVm { reason: StateReason::Unknown, cpu_cores: 2, ..plain_domain(Uuid::from_u128(number), domain_name) };
     Arc::new(Vm::from_observed(Arc::new(observed), Timestamp(0)))
 }
 

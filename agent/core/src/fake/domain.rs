@@ -2,10 +2,11 @@
 
 use super::Load;
 use crate::model::{
-    BootSource, DiskCounters, DomainMetadata, HypervisorSample, KernelSample, MemorySample, NicCounters, ObservedDisk, ObservedNic,
-    ObservedVm, PowerState, Pressure, SampleTime, StateReason, VcpuThread,
+    BootSource, DiskCounters, DomainMetadata, Firmware, HypervisorSample, KernelSample, MemorySample, NicCounters, ObservedDisk,
+    ObservedNic, ObservedVm, PowerState, Pressure, SampleTime, StateReason, VcpuThread,
 };
 use crate::port::DomainSpec;
+use uuid::Uuid;
 
 /// What the QEMU of a fake domain says to the hypervisor tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -291,4 +292,24 @@ pub(super) fn render(spec: &DomainSpec) -> String {
         spec.cpu_cores,
         spec.memory_bytes,
     )
+}
+
+/// A domain as anybody may have made it: it runs, has one processor, 1 GiB, no disk, no NIC and nothing of ours.
+pub fn plain_domain(vm_uuid: Uuid, domain_name: &str) -> ObservedVm {
+    ObservedVm {
+        vm_uuid,
+        domain_name: domain_name.into(),
+        power: PowerState::Running,
+        reason: StateReason::Booted,
+        is_persistent: true,
+        auto_start: false,
+        cpu_cores: 1,
+        memory_bytes: 1 << 30,
+        architecture: "x86_64".into(),
+        firmware: Firmware::Bios,
+        disks: Vec::new(),
+        nics: Vec::new(),
+        metadata: None,
+        metadata_is_broken: false,
+    }
 }

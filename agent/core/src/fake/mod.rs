@@ -20,7 +20,7 @@ mod store;
 mod hypervisor_tests;
 
 pub use clock::ManualClock;
-pub use domain::FakeMonitor;
+pub use domain::{FakeMonitor, plain_domain};
 pub use faults::{Call, Fault, Faults};
 pub use history::FakeHistory;
 pub use hypervisor::FakeHypervisor;

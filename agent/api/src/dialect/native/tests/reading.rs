@@ -4,27 +4,13 @@ use super::super::route::{Method, Offer};
 use super::super::table::routes;
 use super::bench::Bench;
 use http::StatusCode;
-use hvnode_core::model::{Firmware, ObservedVm, PowerState, StateReason};
+use hvnode_core::fake::plain_domain;
+use hvnode_core::model::ObservedVm;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 fn outsider(vm_uuid: Uuid) -> ObservedVm {
-    ObservedVm {
-        vm_uuid,
-        domain_name: "somebody's".into(),
-        power: PowerState::Running,
-        reason: StateReason::Booted,
-        is_persistent: true,
-        auto_start: false,
-        cpu_cores: 3,
-        memory_bytes: 1 << 30,
-        architecture: "x86_64".into(),
-        firmware: Firmware::Bios,
-        disks: Vec::new(),
-        nics: Vec::new(),
-        metadata: None,
-        metadata_is_broken: false,
-    }
+    ObservedVm { cpu_cores: 3, ..plain_domain(vm_uuid, "somebody's") }
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 
 use super::bench::{Bench, result};
 use crate::test_support::SOON;
-use hvnode_core::fake::Fault;
-use hvnode_core::model::{Firmware, ObservedVm, PowerState, StateReason, VmStatus};
+use hvnode_core::fake::{Fault, plain_domain};
+use hvnode_core::model::{ObservedVm, VmStatus};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -190,22 +190,7 @@ async fn usage_comes_from_the_history_of_the_node() {
 async fn somebody_elses_vm_is_shown_and_cannot_be_changed() {
     let bench = Bench::new().await;
     let vm_uuid = Uuid::from_u128(9);
-    bench.node.define_outside(ObservedVm {
-        vm_uuid,
-        domain_name: "somebody's".into(),
-        power: PowerState::Running,
-        reason: StateReason::Booted,
-        is_persistent: true,
-        auto_start: false,
-        cpu_cores: 3,
-        memory_bytes: 1 << 30,
-        architecture: "x86_64".into(),
-        firmware: Firmware::Bios,
-        disks: Vec::new(),
-        nics: Vec::new(),
-        metadata: None,
-        metadata_is_broken: false,
-    });
+    bench.node.define_outside(ObservedVm { cpu_cores: 3, ..plain_domain(vm_uuid, "somebody's") });
     assert!(bench.engine.wait_until(SOON, |snapshot| snapshot.vms.contains_key(&vm_uuid)).await);
     let found = bench.query(&vm("QueryVmInstance"), json!([])).await;
     assert_eq!((&found[0]["name"], &found[0]["cpuNum"], &found[0]["state"]), (&json!("somebody's"), &json!(3), &json!("Running")));
